@@ -1,0 +1,205 @@
+//! Reads settings by name and collects every fault, so that an operator sees all of them at once. Each capability
+//! reads its own; `config.rs` hands in the environment and asks for the faults at the end.
+
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, time::Duration};
+
+/// The variables that belong to this service; every other one is somebody else's.
+pub const PREFIX: &str = "AUTHSESSION_";
+
+/// What was wrong with the environment: one sentence a fault, each naming its variable and what it takes.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Faults(pub Vec<String>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Reads variables, remembers which names exist, and collects faults.
+#[derive(Default)]
+pub struct Reader {
+    variables: BTreeMap<String, String>,
+    known: Vec<&'static str>,
+    faults: Vec<String>,
+}
+
+impl Reader {
+    /// Reads from `variables`, whose names are in upper case. An empty value counts as unset, as it does in
+    /// `docker-compose.yml` for a variable that the host does not set.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let variables = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        Self { variables, ..Self::default() }
+    }
+
+    /// The value of `name` as `parse` reads it; nothing where it is unset or bad. `takes` completes the sentence
+    /// "`name` takes …".
+    pub fn optional<T>(
+        &mut self,
+        name: &'static str,
+        takes: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.known.push(name);
+        let value = self.variables.get(name)?;
+        let parsed = parse(value);
+        if parsed.is_none() {
+            self.faults.push(format!("{name} takes {takes}"));
+        }
+        parsed
+    }
+
+    /// Free text.
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
+        self.optional(name, "text", |value| Some(value.to_owned()))
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&mut self, name: &'static str, default: T, choices: &[(&str, T)]) -> T {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let pick = |value: &str| choices.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice);
+        self.optional(name, &format!("one of: {}", words.join(", ")), pick).unwrap_or(default)
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self, name: &'static str, default: bool) -> bool {
+        self.choice(name, default, &[("true", true), ("false", false)])
+    }
+
+    /// A whole number within `range`.
+    pub fn number(&mut self, name: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        let takes = if *range.end() == u64::MAX {
+            format!("a whole number from {} up", range.start())
+        } else {
+            format!("a whole number from {} to {}", range.start(), range.end())
+        };
+        self.optional(name, &takes, |value| value.parse().ok().filter(|number| range.contains(number)))
+            .unwrap_or(default)
+    }
+
+    /// A duration in Go's form, from 1 ms up to `longest`.
+    pub fn duration(&mut self, name: &'static str, default: Duration, longest: Duration) -> Duration {
+        let takes = format!("a duration such as 1m30s, from 1ms to {}", print_duration(longest));
+        let fits = |duration: &Duration| (Duration::from_millis(1)..=longest).contains(duration);
+        self.optional(name, &takes, |value| parse_duration(value).filter(fits)).unwrap_or(default)
+    }
+
+    /// Adds a fault that involves more than one variable.
+    pub fn fault(&mut self, sentence: impl Into<String>) {
+        self.faults.push(sentence.into());
+    }
+
+    /// The names that were asked for, in order.
+    #[must_use]
+    pub fn known(&self) -> &[&'static str] {
+        &self.known
+    }
+
+    /// All faults, those included that variables of ours which nobody asked for are.
+    pub fn finish(mut self) -> Result<(), Faults> {
+        let strangers = self.variables.keys().filter(|name| name.starts_with(PREFIX));
+        for name in strangers.filter(|name| !self.known.contains(&name.as_str())) {
+            let near = self.known.iter().min_by_key(|known| distance(name, known)).copied().unwrap_or_default();
+            self.faults.push(format!("{name} is not a setting of this service; did you mean {near}?"));
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
+    }
+}
+
+/// Go's `time.ParseDuration` for lengths of time: `1h`, `1m30s`, `1.5s`, `500ms`, `100us`, `10ns`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at_checked(digits)?;
+        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at_checked(unit_end)?;
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total = total.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?)?;
+        rest = tail;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+/// `duration` in Go's form, in the largest unit that leaves no rest.
+fn print_duration(duration: Duration) -> String {
+    match duration.as_millis() {
+        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
+        ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
+        ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+/// How many letters differ, roughly: enough to guess which name a typo meant.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (above, a) in left.bytes().enumerate() {
+        let mut diagonal = above;
+        let mut before = above + 1;
+        let mut next = vec![before];
+        for (b, &up) in right.bytes().zip(row.iter().skip(1)) {
+            before = (before + 1).min(up + 1).min(diagonal + usize::from(a != b));
+            diagonal = up;
+            next.push(before);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(variables: &[(&str, &str)]) -> Reader {
+        Reader::new(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn durations_are_read_in_gos_form() {
+        for (text, ms) in [("1s", 1000), ("500ms", 500), ("1m30s", 90_000), ("2160h", 7_776_000_000), ("1.5s", 1500)] {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "1", "s", "-1s", "1 s", "1d", "1s2", "1..5s", "1sm", "9e9h"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_fault_is_reported_and_a_typo_is_recognised() {
+        let mut reader = reader(&[
+            ("AUTHSESSION_CODE_TTL", "11m"),
+            ("AUTHSESSION_CODE_LENGTH", "5"),
+            ("AUTHSESSION_CODE_LENGHT", "6"),
+            ("OTHER", "x"),
+        ]);
+        let minutes = |n| Duration::from_secs(60 * n);
+        assert_eq!(reader.duration("AUTHSESSION_CODE_TTL", minutes(5), minutes(10)), minutes(5));
+        assert_eq!(reader.number("AUTHSESSION_CODE_LENGTH", 6, 6..=10), 6);
+        assert_eq!(
+            reader.finish().unwrap_err().0,
+            [
+                "AUTHSESSION_CODE_TTL takes a duration such as 1m30s, from 1ms to 10m",
+                "AUTHSESSION_CODE_LENGTH takes a whole number from 6 to 10",
+                "AUTHSESSION_CODE_LENGHT is not a setting of this service; did you mean AUTHSESSION_CODE_LENGTH?",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_value_is_an_unset_one() {
+        let mut reader = reader(&[("AUTHSESSION_REQUIRE_KEY_PROOF", "")]);
+        assert!(!reader.flag("AUTHSESSION_REQUIRE_KEY_PROOF", false));
+        assert_eq!(reader.finish(), Ok(()));
+    }
+}

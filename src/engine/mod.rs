@@ -1,0 +1,75 @@
+//! A small transactional store, the same on every backend: **shard → collection → item → bytes**.
+//!
+//! The shard is the unit of atomicity: [`Engine::commit`] applies checks, writes and announcements of one shard all
+//! or not at all. Domain rules are written once, in Rust, over this trait; a backend knows none of them. Start with
+//! [`Engine`] and [`Commit`]; `tests/engines/` says what every backend must do.
+
+mod commit;
+mod outbox;
+pub mod record;
+mod shard;
+
+use async_trait::async_trait;
+
+pub use commit::{Check, CheckId, Commit, Refusal, Verdict, Write};
+pub use outbox::{Entry, EventLog, History, Outbox, Position};
+pub use shard::{Collection, Item, Shard};
+
+use crate::base::Unavailable;
+
+/// A page of a collection's items.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Names and values, in no promised order. An item may come twice in a listing, on the same or another page.
+    pub items: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where the next page starts; nothing after the last.
+    pub next: Option<Cursor>,
+}
+
+/// Where a listing goes on: opaque, of one engine, good for one walk through one collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub Vec<u8>);
+
+/// What every backend can do. An `Err` only ever means that it could not answer; a commit that was answered with an
+/// error may or may not have happened, and every caller is built so that doing it again is safe.
+#[async_trait]
+pub trait Engine: Send + Sync + 'static {
+    /// The values of `items`, in their order, in one round trip. All items are of one shard. Not a snapshot: an item
+    /// is read no earlier than those before it.
+    async fn get(&self, items: &[Item]) -> Result<Vec<Option<Vec<u8>>>, Unavailable>;
+
+    /// About `limit` items of `collection` (small collections may come whole), from the start or where a page ended.
+    /// An item that stays in the collection all through the walk is seen.
+    async fn list(
+        &self,
+        collection: &Collection,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page, Unavailable>;
+
+    /// How many items `collection` has.
+    async fn count(&self, collection: &Collection) -> Result<u64, Unavailable>;
+
+    /// Applies `commit` if all its checks hold; otherwise changes nothing and names the first that did not.
+    /// `Done` is durable as far as the backend's settings promise.
+    async fn commit(&self, commit: Commit) -> Result<Verdict, Unavailable>;
+
+    /// The shards in which a collection of this name has items.
+    async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable>;
+
+    /// The outbox that announcements of `shard` go to.
+    fn outbox_of(&self, shard: Shard) -> Outbox;
+
+    /// The first `limit` entries of `outbox`, oldest first.
+    async fn pending(&self, outbox: Outbox, limit: usize) -> Result<Vec<Entry>, Unavailable>;
+
+    /// Forgets the entries of `outbox` up to and including `through`. May be undone by a crash: entries are
+    /// delivered at least once.
+    async fn trim(&self, outbox: Outbox, through: Position) -> Result<(), Unavailable>;
+
+    /// The outboxes that have entries.
+    async fn backlog(&self) -> Result<Vec<Outbox>, Unavailable>;
+
+    /// Whether the store answers now.
+    async fn ready(&self) -> Result<(), Unavailable>;
+}

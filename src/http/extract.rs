@@ -1,0 +1,166 @@
+//! Extractors whose rejections have our error shape, and say nothing of what the caller sent.
+
+use std::{fmt, marker::PhantomData};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, FromRequestParts, Path as AxumPath, Request, rejection::BytesRejection},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+        request::Parts,
+    },
+    response::{IntoResponse, Response},
+};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use super::Problem;
+
+/// A JSON body: in, an object with exactly the fields of `T`; out, `application/json`.
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: for<'de> Deserialize<'de>> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let message = "content-type must be application/json";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        serde_json::from_slice::<Object<T>>(&bytes)
+            .map(|Object(body)| Self(body))
+            .map_err(|error| Problem::invalid_request(describe(&error)))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(bytes) => {
+                let length = bytes.len();
+                let mut response = Response::new(Body::from(bytes));
+                let headers = response.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                response
+            }
+            // Our answers are plain structs, so this is a fault of ours; `Problem` itself always serialises.
+            Err(error) => Problem::internal(&error).into_response(),
+        }
+    }
+}
+
+/// A value that must be written as a JSON object. (Derived `Deserialize` would also take an array of the fields.)
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// The one parameter of the path, percent-decoded.
+pub struct Path(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Path {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        AxumPath::<String>::from_request_parts(parts, state)
+            .await
+            .map(|AxumPath(value)| Self(value))
+            .map_err(|_| Problem::invalid_request("the path is not valid UTF-8"))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn unreadable(rejection: &BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = "the request body is larger than 16 KiB";
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+    } else {
+        Problem::invalid_request("the request body could not be read")
+    }
+}
+
+/// What was wrong, in words that repeat nothing the caller sent: serde's own may quote values and field names.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let ours = ["missing field `", "duplicate field `"].iter().find(|start| text.starts_with(**start));
+    if let Some(name) = ours.and_then(|start| text.strip_prefix(start)).and_then(|rest| rest.split('`').next()) {
+        let what = if text.starts_with("missing") { "is missing" } else { "is there twice" };
+        return format!("field {name} {what}");
+    }
+    let what = if text.starts_with("unknown field") {
+        "unknown field"
+    } else if error.is_data() {
+        "wrong type or value"
+    } else {
+        "malformed JSON"
+    };
+    format!("{what} at line {} column {}", error.line(), error.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the parsing is looked at")]
+    struct Inner {
+        kind: String,
+    }
+
+    #[derive(Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the parsing is looked at")]
+    struct Outer {
+        email: String,
+        inner: Object<Inner>,
+    }
+
+    #[test]
+    fn what_was_wrong_is_said_without_repeating_the_input() {
+        for (body, says) in [
+            (r#"{"inner":{"kind":"x"}}"#, "field email is missing"),
+            (r#"{"email":"a","email":"b","inner":{"kind":"x"}}"#, "field email is there twice"),
+            (r#"{"email":"a","pw-hunter2":1,"inner":{"kind":"x"}}"#, "unknown field at line 1 column 25"),
+            (r#"{"email":["hunter2"],"inner":{"kind":"x"}}"#, "wrong type or value at line 1 column 9"),
+            (r#"{"email":"a","inner":["x"]}"#, "wrong type or value at line 1 column 21"),
+            (r#"["a",{"kind":"x"}]"#, "wrong type or value at line 1 column 0"),
+            (r#"{"email":"a","inner":{"kind":"x"}"#, "malformed JSON at line 1 column 33"),
+            (r#"{"email":"a","inner":{"kind":"x"}} x"#, "malformed JSON at line 1 column 36"),
+            ("", "malformed JSON at line 1 column 0"),
+        ] {
+            let error = serde_json::from_str::<Object<Outer>>(body).unwrap_err();
+            assert_eq!(describe(&error), says, "{body}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Settings.
+/// Settings.
+pub struct Settings;
