@@ -36,7 +36,8 @@ impl DeviceKey {
     /// scalars and points only, so that nobody can make a second signature out of a first.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        let Some(signature) = STANDARD.decode(signature).ok().and_then(|bytes| Signature::from_slice(&bytes).ok())
+        let Some(signature) =
+            STANDARD.decode(signature).ok().and_then(|bytes| Signature::from_slice(&bytes).ok())
         else {
             return false;
         };
@@ -106,7 +107,9 @@ mod tests {
     fn only_padded_standard_base64_of_32_bytes_is_a_key() {
         let key = STANDARD.encode(SigningKey::from_bytes(&[7; 32]).verifying_key().as_bytes());
         assert_eq!(DeviceKey::parse(&key).unwrap().to_string(), key);
-        for wrong in [&key[..43], &format!("{key}\n"), &key.replace('=', ""), "", "AAAA", &STANDARD.encode([7; 33])] {
+        for wrong in
+            [&key[..43], &format!("{key}\n"), &key.replace('=', ""), "", "AAAA", &STANDARD.encode([7; 33])]
+        {
             assert!(DeviceKey::parse(wrong).is_none(), "{wrong:?}");
         }
     }

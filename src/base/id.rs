@@ -8,7 +8,10 @@ use data_encoding::{Encoding, Specification};
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
     specification.symbols.push_str("0123456789abcdefghjkmnpqrstvwxyz");
-    #[expect(clippy::expect_used, reason = "cannot fail: 32 distinct ASCII symbols, checked by the tests below")]
+    #[expect(
+        clippy::expect_used,
+        reason = "cannot fail: 32 distinct ASCII symbols, checked by the tests below"
+    )]
     specification.encoding().expect("a base32 alphabet")
 });
 

@@ -99,7 +99,8 @@ impl Reader {
     pub fn finish(mut self) -> Result<(), Faults> {
         let strangers = self.variables.keys().filter(|name| name.starts_with(PREFIX));
         for name in strangers.filter(|name| !self.known.contains(&name.as_str())) {
-            let near = self.known.iter().min_by_key(|known| distance(name, known)).copied().unwrap_or_default();
+            let near =
+                self.known.iter().min_by_key(|known| distance(name, known)).copied().unwrap_or_default();
             self.faults.push(format!("{name} is not a setting of this service; did you mean {near}?"));
         }
         if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
@@ -124,7 +125,8 @@ fn parse_duration(text: &str) -> Option<Duration> {
             "ns" => 1e-9,
             _ => return None,
         };
-        total = total.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?)?;
+        total =
+            total.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?)?;
         rest = tail;
     }
     (!text.is_empty()).then_some(total)
@@ -167,7 +169,9 @@ mod tests {
 
     #[test]
     fn durations_are_read_in_gos_form() {
-        for (text, ms) in [("1s", 1000), ("500ms", 500), ("1m30s", 90_000), ("2160h", 7_776_000_000), ("1.5s", 1500)] {
+        for (text, ms) in
+            [("1s", 1000), ("500ms", 500), ("1m30s", 90_000), ("2160h", 7_776_000_000), ("1.5s", 1500)]
+        {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
         for text in ["", "1", "s", "-1s", "1 s", "1d", "1s2", "1..5s", "1sm", "9e9h"] {
@@ -183,7 +187,7 @@ mod tests {
             ("AUTHSESSION_CODE_LENGHT", "6"),
             ("OTHER", "x"),
         ]);
-        let minutes = |n| Duration::from_secs(60 * n);
+        let minutes = |n: u64| Duration::from_secs(60 * n);
         assert_eq!(reader.duration("AUTHSESSION_CODE_TTL", minutes(5), minutes(10)), minutes(5));
         assert_eq!(reader.number("AUTHSESSION_CODE_LENGTH", 6, 6..=10), 6);
         assert_eq!(

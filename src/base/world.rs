@@ -86,7 +86,10 @@ impl Clock for SystemClock {
 pub struct SystemRandomness;
 
 impl Randomness for SystemRandomness {
-    #[expect(clippy::panic, reason = "without randomness no code may be made; going on would be worse than stopping")]
+    #[expect(
+        clippy::panic,
+        reason = "without randomness no code may be made; going on would be worse than stopping"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
         if let Err(error) = SysRng.try_fill_bytes(bytes) {
             panic!("the operating system gives no randomness: {error}");

@@ -5,6 +5,7 @@
 //! [`Engine`] and [`Commit`]; `tests/engines/` says what every backend must do.
 
 mod commit;
+mod keys;
 mod outbox;
 pub mod record;
 mod shard;
@@ -12,6 +13,7 @@ mod shard;
 use async_trait::async_trait;
 
 pub use commit::{Check, CheckId, Commit, Refusal, Verdict, Write};
+pub use keys::{Keys, Names, Place};
 pub use outbox::{Entry, EventLog, History, Outbox, Position};
 pub use shard::{Collection, Item, Shard};
 

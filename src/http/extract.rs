@@ -113,7 +113,9 @@ fn unreadable(rejection: &BytesRejection) -> Problem {
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let ours = ["missing field `", "duplicate field `"].iter().find(|start| text.starts_with(**start));
-    if let Some(name) = ours.and_then(|start| text.strip_prefix(start)).and_then(|rest| rest.split('`').next()) {
+    if let Some(name) =
+        ours.and_then(|start| text.strip_prefix(start)).and_then(|rest| rest.split('`').next())
+    {
         let what = if text.starts_with("missing") { "is missing" } else { "is there twice" };
         return format!("field {name} {what}");
     }

@@ -40,14 +40,19 @@ impl Problem {
     /// 503 `service_unavailable`, worth another try in a second. Logs the cause, once.
     #[must_use]
     pub fn unavailable(unavailable: &Unavailable) -> Self {
-        warn!(dependency = unavailable.dependency, cause = chain(&*unavailable.source), "service unavailable");
+        warn!(
+            dependency = unavailable.dependency,
+            cause = chain(&*unavailable.source),
+            "service unavailable"
+        );
         Self::busy()
     }
 
     /// 503 `service_unavailable` for a reason that is not an error of anybody's.
     #[must_use]
     pub fn busy() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", "service is unavailable").retry_after(1)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", "service is unavailable")
+            .retry_after(1)
     }
 
     /// 500 `internal_error`: a fault of ours. Logs the cause, once.

@@ -1,0 +1,109 @@
+//! Where things lie: addresses and users are keys only as keyed hashes, so that nobody who reads key names learns
+//! who has an account.
+//!
+//! The key behind the hashes is made once, kept in the store, and never changes: ids contain hashes made with it. It
+//! is not the secret that protects codes, which an operator may replace.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::{Collection, Commit, Engine, Item, Shard, Verdict};
+use crate::base::{Secret, Unavailable, World, id};
+
+/// Secrets that the store itself keeps, read on first use: the service starts while its store is still away.
+pub struct Keys {
+    engine: Arc<dyn Engine>,
+    world: World,
+    names: OnceCell<Names>,
+}
+
+impl Keys {
+    /// Over `engine`; reads nothing yet.
+    #[must_use]
+    pub fn new(engine: Arc<dyn Engine>, world: World) -> Self {
+        Self { engine, world, names: OnceCell::new() }
+    }
+
+    /// The key of names, made by whoever asks first.
+    pub async fn names(&self) -> Result<&Names, Unavailable> {
+        self.names.get_or_try_init(async || Ok(Names(self.kept("names").await?))).await
+    }
+
+    /// The 32 random bytes that this store keeps as `name`, made by whoever asks first: replicas that start at once
+    /// agree on one.
+    pub async fn kept(&self, name: &str) -> Result<Secret, Unavailable> {
+        let item = kept_item(name)?;
+        if let Some(bytes) = self.engine.get(std::slice::from_ref(&item)).await?.pop().flatten() {
+            return Ok(Secret::new(bytes));
+        }
+        let fresh = Secret::new(self.world.random::<32>());
+        let mut commit = Commit::on(item.collection.shard);
+        commit.absent(item.clone());
+        commit.put(item, fresh.expose().to_vec());
+        match self.engine.commit(commit).await? {
+            Verdict::Done => Ok(fresh),
+            Verdict::Refused(refusal) => Ok(Secret::new(refusal.found.unwrap_or_default())),
+        }
+    }
+}
+
+fn kept_item(name: &str) -> Result<Item, Unavailable> {
+    let shard = Shard::from_index(0).ok_or_else(|| Unavailable::new("store", "there is no first shard"))?;
+    Ok(Collection::new(shard, "keys").item(name))
+}
+
+/// Turns names into places.
+pub struct Names(Secret);
+
+/// Where all that belongs to one name lies: a shard, and a short key that is unique there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The shard.
+    pub shard: Shard,
+    /// 16 letters of base32: 80 bits of keyed hash.
+    pub key: String,
+}
+
+impl Names {
+    /// The place of `name`. `purpose` keeps kinds of names apart: an address and a user id with the same letters.
+    #[must_use]
+    pub fn place(&self, purpose: &str, name: &str) -> Place {
+        let hash = self.0.mac(purpose, &[name.as_bytes()]);
+        let [_, _, key @ ..] = &hash;
+        Place { shard: Shard::of(&hash), key: id::encode(key.first_chunk::<10>().unwrap_or(&[0; 10])) }
+    }
+
+    /// 128 bits that only this store can derive from `parts`.
+    #[must_use]
+    pub fn derive(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 16] {
+        let hash = self.0.mac(purpose, parts);
+        *hash.first_chunk().unwrap_or(&[0; 16])
+    }
+}
+
+impl Place {
+    /// How many letters the key has.
+    pub const KEY_LENGTH: usize = 16;
+
+    /// The tag and the key: the start of every id of what lies here.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        format!("{}{}", self.shard.tag(), self.key)
+    }
+
+    /// The place that `id` starts with, and the rest of `id`.
+    #[must_use]
+    pub fn split(id: &str) -> Option<(Self, &str)> {
+        let (shard, rest) = Shard::split(id)?;
+        let (key, rest) = rest.split_at_checked(Self::KEY_LENGTH)?;
+        id::decode::<10>(key)?;
+        Some((Self { shard, key: key.to_owned() }, rest))
+    }
+
+    /// The collection of this kind that belongs to the name.
+    #[must_use]
+    pub fn collection(&self, kind: &str) -> Collection {
+        Collection::new(self.shard, format!("{kind}:{}", self.key))
+    }
+}
