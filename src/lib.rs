@@ -4,5 +4,7 @@
 pub mod base;
 pub mod engine;
 pub mod http;
+
 pub mod mail;
+pub mod session;
 pub mod users;
