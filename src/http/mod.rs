@@ -5,7 +5,7 @@ mod extract;
 mod problem;
 mod routes;
 
-pub use extract::{Json, Object, Path};
+pub use extract::{Json, Object, Path, present};
 pub use problem::Problem;
 pub use routes::{Route, Routes};
 

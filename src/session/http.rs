@@ -6,12 +6,12 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::{Error, Session, SessionId, Sessions, block_user, revoke_device_session};
 use crate::{
     base::{Cause, Email},
-    http::{Json, Object, Path, Problem, Routes},
+    http::{Json, Object, Path, Problem, Routes, present},
     users::Subject,
 };
 
@@ -110,11 +110,6 @@ fn parse_user_id(user_id: String) -> Result<String, Problem> {
     } else {
         Err(Problem::invalid_request("user_id must be 1 to 256 characters"))
     }
-}
-
-/// For a field that may be left out but, where it is there, has a value: `null` is none.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
