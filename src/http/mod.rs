@@ -1,10 +1,13 @@
 //! The edge kit: how a capability hangs its operations on the two listeners, and everything a request meets before
 //! its handler. Knows no capability. Start with [`Part`].
 
+pub mod client;
+mod endpoint;
 mod extract;
 mod problem;
 mod routes;
 
+pub use endpoint::{BaseUrl, Endpoint, EndpointVariables};
 pub use extract::{Json, Object, Path};
 pub use problem::Problem;
 pub use routes::{Route, Routes};
