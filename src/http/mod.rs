@@ -2,8 +2,10 @@
 //! its handler. Knows no capability. Start with [`Part`]; the line that every request walks is in `operation.rs`.
 
 mod body;
+pub mod client;
 mod client_address;
 mod edge;
+mod endpoint;
 mod extract;
 mod guard;
 mod health;
@@ -19,6 +21,7 @@ mod surface;
 
 pub use client_address::ClientAddress;
 pub use edge::Edge;
+pub use endpoint::{BaseUrl, Endpoint, EndpointVariables};
 pub use extract::{Json, Object, Path, present};
 pub use health::Probe;
 pub use listen_address::ListenAddress;

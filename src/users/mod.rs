@@ -1,6 +1,7 @@
 //! Who may sign in: a port to the user service, with two clients, a directory in our own store (`stub`) and a REST
 //! service (`rest`). Start with [`Users`].
 
+mod record;
 pub mod rest;
 mod settings;
 pub mod stub;
