@@ -17,7 +17,8 @@ use std::{
 
 use tempfile::TempDir;
 
-const INSTALL_HINT: &str = "these tests need redis-server 7.0 or later in the PATH (apt install redis-server)";
+const INSTALL_HINT: &str =
+    "these tests need redis-server 7.0 or later in the PATH (apt install redis-server)";
 
 /// Kills the server when its own standard input ends: the kernel closes that pipe when the test process dies, also by
 /// SIGKILL. (A parent-death signal would follow the thread that started the server, not the process.)
