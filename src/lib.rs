@@ -5,6 +5,8 @@ pub mod base;
 pub mod engine;
 pub mod http;
 
+pub mod challenge;
+pub mod gateway;
 pub mod mail;
 pub mod session;
 pub mod users;

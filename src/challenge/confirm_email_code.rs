@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use super::{
     Challenges, Code, Error,
     model::{Address, Challenge, Used},
-    store::{Change, Changed, ChallengeId, Read},
+    store::{ChallengeId, Change, Changed, Read},
 };
 use crate::{
     base::{DeviceKey, Email, Timestamp, Unavailable},
@@ -71,7 +71,11 @@ impl Challenges {
         match &request.key_signature {
             Some(signature) => {
                 let message = format!("authsession/confirm/v1\n{}\n{key_text}", request.challenge_id);
-                if key.verifies(message.as_bytes(), signature) { Ok(()) } else { Err(Error::InvalidKeySignature) }
+                if key.verifies(message.as_bytes(), signature) {
+                    Ok(())
+                } else {
+                    Err(Error::InvalidKeySignature)
+                }
             }
             None if self.settings.require_key_proof => Err(Error::InvalidKeySignature),
             None => Ok(()),
@@ -141,7 +145,12 @@ impl Challenges {
     }
 
     /// Claims the code for this key, then opens the session; nothing where somebody else came first.
-    async fn log_in(&self, request: &Request, found: &Found, user_id: String) -> Result<Option<String>, Error> {
+    async fn log_in(
+        &self,
+        request: &Request,
+        found: &Found,
+        user_id: String,
+    ) -> Result<Option<String>, Error> {
         let names = self.keys.names().await?;
         let network = super::network(names, &found.id.place, request.client);
         let mut address = found.address.value.clone();

@@ -75,7 +75,9 @@ impl From<Error> for Problem {
                 "client_key_signature must be the key's signature over this challenge",
             ),
             Error::InvalidCode => Self::new(StatusCode::BAD_REQUEST, "invalid_code", "the code is wrong"),
-            Error::BlockedByPolicy => Self::new(StatusCode::FORBIDDEN, "blocked_by_policy", "blocked by policy"),
+            Error::BlockedByPolicy => {
+                Self::new(StatusCode::FORBIDDEN, "blocked_by_policy", "blocked by policy")
+            }
             Error::ChallengeNotFound => {
                 Self::new(StatusCode::NOT_FOUND, "challenge_not_found", "challenge not found")
             }
@@ -86,9 +88,11 @@ impl From<Error> for Problem {
                 Self::new(StatusCode::CONFLICT, "session_limit_exceeded", "the user has too many sessions")
             }
             Error::ChallengeExpired => Self::new(StatusCode::GONE, "challenge_expired", "challenge expired"),
-            Error::TooManyAttempts => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", "too many wrong codes; ask for a new one")
-            }
+            Error::TooManyAttempts => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_attempts",
+                "too many wrong codes; ask for a new one",
+            ),
             Error::RateLimited { retry_after } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many requests; try again later")
                     .retry_after(whole_seconds(retry_after))

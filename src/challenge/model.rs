@@ -171,7 +171,8 @@ fn stretched(cooldown: Duration, wrong_codes: usize) -> Duration {
         Some(beyond) => 1 + beyond / COOLDOWN_STEP,
         None => 0,
     };
-    let factor = u32::try_from(doublings).ok().and_then(|doublings| 1_u32.checked_shl(doublings)).unwrap_or(u32::MAX);
+    let factor =
+        u32::try_from(doublings).ok().and_then(|doublings| 1_u32.checked_shl(doublings)).unwrap_or(u32::MAX);
     cooldown.saturating_mul(factor).min(LONGEST_COOLDOWN.max(cooldown))
 }
 
@@ -199,7 +200,9 @@ mod tests {
 
     #[test]
     fn the_cooldown_doubles_from_ten_wrong_codes_on_to_an_hour() {
-        for (wrong, minutes) in [(0, 1), (9, 1), (10, 2), (14, 2), (15, 4), (20, 8), (35, 60), (99, 60), (1000, 60)] {
+        for (wrong, minutes) in
+            [(0, 1), (9, 1), (10, 2), (14, 2), (15, 4), (20, 8), (35, 60), (99, 60), (1000, 60)]
+        {
             assert_eq!(stretched(MINUTE, wrong), minutes * MINUTE, "{wrong}");
         }
         assert_eq!(stretched(2 * LONGEST_COOLDOWN, 50), 2 * LONGEST_COOLDOWN);

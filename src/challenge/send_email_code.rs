@@ -11,7 +11,7 @@ use tracing::info;
 use super::{
     Challenges, Code, Error,
     model::{Address, Challenge, Lane, Mail, MailedCode, NextSend},
-    store::{Change, Changed, ChallengeId, Read},
+    store::{ChallengeId, Change, Changed, Read},
 };
 use crate::{
     base::{Email, Timestamp, Unavailable},
@@ -140,17 +140,31 @@ impl Challenges {
     }
 
     /// Notes what became of the mail with this code, unless the lane has moved on.
-    async fn settle(&self, id: &ChallengeId, lane: Lane, code: &MailedCode, delivered: bool) -> Result<(), Unavailable> {
+    async fn settle(
+        &self,
+        id: &ChallengeId,
+        lane: Lane,
+        code: &MailedCode,
+        delivered: bool,
+    ) -> Result<(), Unavailable> {
         loop {
             let now = self.world.now();
             let read = self.store.address(&id.place, now).await?;
             let mut address = read.value.clone();
-            let Some(mail) = address.lane_mut(lane).mail.take_if(|mail| mail.code == *code) else { return Ok(()) };
+            let Some(mail) = address.lane_mut(lane).mail.take_if(|mail| mail.code == *code) else {
+                return Ok(());
+            };
             if delivered {
                 address.lane_mut(lane).mail = Some(Mail { delivered, ..mail });
             }
-            let change =
-                Change { id, now, challenge: None, address: Some((&read, &address)), unused: None, mark_used: false };
+            let change = Change {
+                id,
+                now,
+                challenge: None,
+                address: Some((&read, &address)),
+                unused: None,
+                mark_used: false,
+            };
             if self.store.change(&change).await? == Changed::Done {
                 return Ok(());
             }

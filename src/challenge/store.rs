@@ -102,7 +102,9 @@ impl Store {
         let items = [challenge_item(id), address_item(&id.place)];
         let mut found = self.engine.get(&items).await?.into_iter();
         let [item, address] = items;
-        let (Some(Some(bytes)), address_bytes) = (found.next(), found.next().flatten()) else { return Ok(None) };
+        let (Some(Some(bytes)), address_bytes) = (found.next(), found.next().flatten()) else {
+            return Ok(None);
+        };
         let value = Challenge::from(ChallengeRecord::decode(&item, &bytes)?);
         if value.expires_at.after(REMEMBERED) <= now {
             return Ok(None);
@@ -124,7 +126,8 @@ impl Store {
         if let Some((read, value)) = change.address {
             put_address(&mut commit, place, read, value, change.now);
         }
-        if let (true, Some(code), Some((_, challenge))) = (change.mark_used, change.unused, change.challenge) {
+        if let (true, Some(code), Some((_, challenge))) = (change.mark_used, change.unused, change.challenge)
+        {
             let item = used_item(place, code);
             let mark = UsedMark { expires_at: challenge.expires_at.after(REMEMBERED) };
             // Kept longer than the longest-lived challenge of this mail, which is kept no longer than the mail's code.

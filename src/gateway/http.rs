@@ -31,16 +31,20 @@ pub(super) fn routes(feed: Arc<dyn Feed>) -> Routes {
         .with_state(feed)
 }
 
-async fn follow_session_events(State(feed): State<Arc<dyn Feed>>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn follow_session_events(
+    State(feed): State<Arc<dyn Feed>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let cursor = match headers.get("last-event-id") {
         Some(text) => text.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(malformed_cursor)?,
         None => feed.end().await.map_err(|error| Problem::unavailable(&error))?,
     };
     // The first batch is read before the answer begins, while it can still be an error.
-    let (first, through) = match feed.read(cursor, BATCH).await.map_err(|error| Problem::unavailable(&error))? {
-        Batch::Events(events, through) => (events, through),
-        Batch::Expired => return Err(cursor_expired()),
-    };
+    let (first, through) =
+        match feed.read(cursor, BATCH).await.map_err(|error| Problem::unavailable(&error))? {
+            Batch::Events(events, through) => (events, through),
+            Batch::Expired => return Err(cursor_expired()),
+        };
     let events = follow(feed, first, through);
     // A bare `:` line is a comment, which readers skip.
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("");
@@ -65,7 +69,10 @@ fn follow(
             }
         }
     });
-    stream::once(async { first }).chain(later).flat_map(stream::iter).map(|(id, record)| Ok(encode(id, &record)))
+    stream::once(async { first })
+        .chain(later)
+        .flat_map(stream::iter)
+        .map(|(id, record)| Ok(encode(id, &record)))
 }
 
 fn encode(id: Position, record: &GatewayRecord) -> Event {
@@ -77,5 +84,9 @@ fn malformed_cursor() -> Problem {
 }
 
 fn cursor_expired() -> Problem {
-    Problem::new(StatusCode::GONE, "cursor_expired", "events after this cursor are no longer kept; read the sessions anew")
+    Problem::new(
+        StatusCode::GONE,
+        "cursor_expired",
+        "events after this cursor are no longer kept; read the sessions anew",
+    )
 }

@@ -116,7 +116,9 @@ mod tests {
             r#"{"device_session_id":"device-session-123","user_id":"user-123","client_public_key":"11qYAYdk8v3K6Yw8QK6ZlQ2nP4Wm8Cq5g1H0K8vT9no=","status":"active"}"#
         );
         assert!(
-            record(Some(1_775_121_700_000)).to_json().ends_with(r#""status":"revoked","revoked_at_ms":1775121700000}"#)
+            record(Some(1_775_121_700_000))
+                .to_json()
+                .ends_with(r#""status":"revoked","revoked_at_ms":1775121700000}"#)
         );
     }
 
@@ -124,7 +126,8 @@ mod tests {
     fn a_stream_entry_reads_back_as_it_was_written() {
         for record in [record(None), record(Some(1_775_121_700_000))] {
             let fields = record.to_fields();
-            let find = |name: &str| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.clone());
+            let find =
+                |name: &str| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.clone());
             assert_eq!(GatewayRecord::from_fields(find), Some(record));
         }
         assert_eq!(GatewayRecord::from_fields(|_| Some("x".into())), None);

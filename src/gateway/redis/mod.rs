@@ -55,7 +55,8 @@ impl RedisGateway {
         for entry in entries {
             records.add_command(self.cache_record(entry)).ignore();
         }
-        let keys = [self.settings.session_events_stream.clone().into_bytes(), self.positions.clone().into_bytes()];
+        let keys =
+            [self.settings.session_events_stream.clone().into_bytes(), self.positions.clone().into_bytes()];
         let arguments = self.events(outbox, entries);
         // Sent one behind the other on one connection, so the records are written first and nobody waits twice.
         try_join!(
@@ -68,7 +69,8 @@ impl RedisGateway {
     fn cache_record(&self, entry: &Projected) -> Cmd {
         let record = &entry.record;
         let mut set = cmd("SET");
-        set.arg(format!("{}{}", self.settings.session_key_prefix, record.device_session_id)).arg(record.to_json());
+        set.arg(format!("{}{}", self.settings.session_key_prefix, record.device_session_id))
+            .arg(record.to_json());
         match record.status {
             // An active record never overwrites anything, and never expires.
             Status::Active => set.arg("NX"),
@@ -78,8 +80,10 @@ impl RedisGateway {
     }
 
     fn events(&self, outbox: Outbox, entries: &[Projected]) -> Vec<Vec<u8>> {
-        let mut arguments =
-            vec![outbox.0.to_string().into_bytes(), self.settings.session_events_max_len.to_string().into_bytes()];
+        let mut arguments = vec![
+            outbox.0.to_string().into_bytes(),
+            self.settings.session_events_max_len.to_string().into_bytes(),
+        ];
         for Projected { position, record } in entries {
             arguments.extend([
                 position.ms.to_string().into_bytes(),
