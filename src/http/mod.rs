@@ -28,8 +28,7 @@ pub use routes::{Route, Routes};
 pub use settings::Settings;
 pub use surface::Surface;
 
-use std::pin::Pin;
-
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 /// What a capability adds to the service.
@@ -51,7 +50,7 @@ pub struct Task {
     /// For the log.
     pub name: &'static str,
     /// The work.
-    pub run: Box<dyn FnOnce(Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>,
+    pub run: Box<dyn FnOnce(Stop) -> BoxFuture<'static, ()> + Send>,
 }
 
 impl Task {
