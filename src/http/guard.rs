@@ -24,8 +24,8 @@ impl Guard {
         let Self::Tokens(tokens) = self else { return Ok(()) };
         let shown = bearer(headers).map(Secret::new).ok_or_else(Problem::unauthorized)?;
         // Every token is compared, so that the time tells nothing about which one was near.
-        let matches = tokens.iter().fold(false, |found, token| found | (*token == shown));
-        if matches { Ok(()) } else { Err(Problem::unauthorized()) }
+        let matching = tokens.iter().filter(|token| **token == shown).count();
+        if matching > 0 { Ok(()) } else { Err(Problem::unauthorized()) }
     }
 }
 

@@ -31,8 +31,7 @@ pub use routes::{Route, Routes};
 pub use settings::Settings;
 pub use surface::Surface;
 
-use std::pin::Pin;
-
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 /// What a capability adds to the service.
@@ -54,7 +53,7 @@ pub struct Task {
     /// For the log.
     pub name: &'static str,
     /// The work.
-    pub run: Box<dyn FnOnce(Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>,
+    pub run: Box<dyn FnOnce(Stop) -> BoxFuture<'static, ()> + Send>,
 }
 
 impl Task {

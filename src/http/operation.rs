@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderValue,
+        HeaderMap, HeaderName, HeaderValue,
         header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
@@ -148,6 +148,6 @@ impl Extractor for Carrier<'_> {
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(|name| name.as_str()).collect()
+        self.0.keys().map(HeaderName::as_str).collect()
     }
 }

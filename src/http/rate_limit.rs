@@ -14,7 +14,7 @@ use crate::base::{Timestamp, World};
 /// The clients that are remembered at once: some 10 MB.
 const MOST_CLIENTS: usize = 100_000;
 
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// How long to wait at least before looking through all clients again for windows that are over.
 const BETWEEN_PRUNES: Duration = Duration::from_secs(1);

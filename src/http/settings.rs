@@ -25,7 +25,8 @@ pub struct Settings {
 impl Settings {
     /// Reads them.
     pub fn read(reader: &mut Reader) -> Self {
-        let mut address = |name, default| {
+        let mut address = |name, default: ListenAddress| {
+            reader.declare_default(name, &default);
             reader.optional(name, ListenAddress::TAKES, ListenAddress::parse).unwrap_or(default)
         };
         let public = address("AUTHSESSION_PUBLIC_HTTP_ADDR", ListenAddress::on("", 8080));
@@ -43,7 +44,7 @@ impl Settings {
             shutdown_timeout: reader.duration(
                 "AUTHSESSION_SHUTDOWN_TIMEOUT",
                 Duration::from_secs(10),
-                Duration::from_secs(3600),
+                Duration::from_hours(1),
             ),
         }
     }

@@ -19,8 +19,8 @@ pub struct Surface {
 }
 
 impl Surface {
-    pub(super) fn new(router: Router, routes: Vec<Route>) -> Self {
-        Self { router, routes }
+    pub(super) fn new(router: Router, list: Vec<Route>) -> Self {
+        Self { router, routes: list }
     }
 
     /// Every operation.
