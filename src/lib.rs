@@ -5,4 +5,5 @@ pub mod base;
 pub mod engine;
 pub mod http;
 pub mod mail;
+pub mod telemetry;
 pub mod users;
