@@ -85,7 +85,7 @@ impl Sessions {
         Part {
             internal: http::routes(self.clone()),
             tasks: vec![Task::new("session.unfinished", |stop| async move {
-                sessions.finish_unfinished(stop).await
+                sessions.finish_unfinished(stop).await;
             })],
             ..Part::default()
         }
