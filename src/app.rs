@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tracing::info;
+
 use crate::{
     base::{Unavailable, World},
     challenge::{self, Challenges},
@@ -92,9 +94,11 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
 fn stores(config: &Config, world: &World) -> Result<Stores, BuildError> {
     if let Some(settings) = &config.redis {
         let engine = Redis::new(settings);
+        info!(addr = %settings, "sessions are kept in Redis");
         return Ok(relayed(config, engine, config.gateway_redis.as_ref().unwrap_or(settings)));
     }
     let engine = Embedded::open(&config.data_dir, world.clone())?;
+    info!(dir = %config.data_dir.display(), "sessions are kept in the embedded store");
     if let Some(settings) = &config.gateway_redis {
         return Ok(relayed(config, engine, settings));
     }
@@ -112,6 +116,7 @@ fn relayed(config: &Config, engine: Arc<dyn Engine>, redis: &redis::Settings) ->
         config.session.revoked_retention,
     );
     let feed = projection.feed(Lane::open(redis, "gateway"));
+    info!(addr = %redis, "the gateway's records are written to Redis");
     // A drain takes a few calls, each of which has the operation timeout for itself.
     let relay = Relay::new(engine.clone(), projection, redis.operation_timeout().saturating_mul(2));
     let gateway = gateway::part(feed.clone(), vec![relay.sweeper(), feed.watcher()]);
