@@ -5,9 +5,11 @@
 //! [`Engine`] and [`Commit`]; `tests/engines/` says what every backend must do.
 
 mod commit;
+pub mod embedded;
 mod keys;
 mod outbox;
 pub mod record;
+pub mod redis;
 mod shard;
 
 use async_trait::async_trait;

@@ -1,0 +1,109 @@
+//! How long every operation takes and how it ends, as OpenTelemetry's conventions for HTTP servers name it.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Histogram, Meter},
+};
+
+use super::{Route, problem::ProblemCode};
+
+/// In seconds. The convention's buckets, and finer ones below: most answers take less than their first.
+const BUCKETS: [f64; 17] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+/// One request's end.
+pub(super) struct End {
+    pub(super) method: &'static str,
+    pub(super) status: u16,
+    pub(super) code: Option<ProblemCode>,
+    pub(super) took: Duration,
+}
+
+/// The instrument. Made once, after telemetry has installed its meter provider.
+pub(super) struct Durations(Histogram<f64>);
+
+impl Durations {
+    pub(super) fn new() -> Self {
+        Self::on(&global::meter("authsession"))
+    }
+
+    fn on(meter: &Meter) -> Self {
+        let histogram = meter
+            .f64_histogram("http.server.request.duration")
+            .with_unit("s")
+            .with_description("Duration of HTTP server requests.")
+            .with_boundaries(BUCKETS.to_vec())
+            .build();
+        Self(histogram)
+    }
+
+    /// Only static texts and numbers go in, so this allocates nothing, and nothing a caller sends becomes a label.
+    pub(super) fn record(&self, route: Route, end: &End) {
+        let common = [
+            KeyValue::new("http.request.method", end.method),
+            KeyValue::new("http.route", route.path),
+            KeyValue::new("authsession.operation", route.operation),
+            KeyValue::new("http.response.status_code", i64::from(end.status)),
+        ];
+        let seconds = end.took.as_secs_f64();
+        match end.code {
+            None => self.0.record(seconds, &common),
+            Some(ProblemCode(code)) => {
+                let [method, path, operation, status] = common;
+                let error = KeyValue::new("error.type", code);
+                self.0.record(seconds, &[method, path, operation, status, error]);
+            }
+        }
+    }
+}
+
+/// The method as a label: those that exist, and one word for all that callers make up.
+pub(super) fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::metrics::MeterProvider;
+    use opentelemetry_sdk::metrics::SdkMeterProvider;
+    use prometheus::{Registry, TextEncoder};
+
+    use super::*;
+
+    #[test]
+    fn an_operation_is_counted_by_status_and_code() {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().unwrap();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let durations = Durations::on(&provider.meter("test"));
+        let route = Route { method: "GET", path: "/a/{b}", operation: "read_a" };
+        let took = Duration::from_millis(2);
+        for (status, code) in [(200, None), (200, None), (404, Some(ProblemCode("not_found")))] {
+            durations.record(route, &End { method: "GET", status, code, took });
+        }
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let counts: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("http_server_request_duration_seconds_count"))
+            .collect();
+        let [fine, missing] = counts.as_slice() else { panic!("{text}") };
+        for label in
+            ["http_route=\"/a/{b}\"", "authsession_operation=\"read_a\"", "http_request_method=\"GET\""]
+        {
+            assert!(fine.contains(label) && missing.contains(label), "{label}: {counts:?}");
+        }
+        assert!(fine.contains("http_response_status_code=\"200\"") && fine.ends_with(" 2"), "{fine}");
+        assert!(missing.contains("error_type=\"not_found\"") && missing.ends_with(" 1"), "{missing}");
+    }
+
+    #[test]
+    fn a_made_up_method_is_no_label() {
+        assert_eq!(method_label(&Method::HEAD), "HEAD");
+        assert_eq!(method_label(&Method::from_bytes(b"BREW").unwrap()), "_OTHER");
+    }
+}
