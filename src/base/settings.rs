@@ -21,6 +21,7 @@ impl fmt::Display for Faults {
 pub struct Reader {
     variables: BTreeMap<String, String>,
     known: Vec<&'static str>,
+    defaults: BTreeMap<&'static str, String>,
     faults: Vec<String>,
 }
 
@@ -54,9 +55,23 @@ impl Reader {
         self.optional(name, "text", |value| Some(value.to_owned()))
     }
 
+    /// Free text, or `default`.
+    pub fn text_or(&mut self, name: &'static str, default: &str) -> String {
+        self.declare_default(name, default);
+        self.text(name).unwrap_or_else(|| default.to_owned())
+    }
+
     /// One of a few words.
-    pub fn choice<T: Copy>(&mut self, name: &'static str, default: T, choices: &[(&str, T)]) -> T {
+    pub fn choice<T: Copy + PartialEq>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        choices: &[(&str, T)],
+    ) -> T {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        if let Some((word, _)) = choices.iter().find(|(_, choice)| *choice == default) {
+            self.declare_default(name, word);
+        }
         let pick = |value: &str| choices.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice);
         self.optional(name, &format!("one of: {}", words.join(", ")), pick).unwrap_or(default)
     }
@@ -73,6 +88,7 @@ impl Reader {
         } else {
             format!("a whole number from {} to {}", range.start(), range.end())
         };
+        self.declare_default(name, default);
         self.optional(name, &takes, |value| value.parse().ok().filter(|number| range.contains(number)))
             .unwrap_or(default)
     }
@@ -80,8 +96,14 @@ impl Reader {
     /// A duration in Go's form, from 1 ms up to `longest`.
     pub fn duration(&mut self, name: &'static str, default: Duration, longest: Duration) -> Duration {
         let takes = format!("a duration such as 1m30s, from 1ms to {}", print_duration(longest));
+        self.declare_default(name, print_duration(default));
         let fits = |duration: &Duration| (Duration::from_millis(1)..=longest).contains(duration);
         self.optional(name, &takes, |value| parse_duration(value).filter(fits)).unwrap_or(default)
+    }
+
+    /// Says what holds where `name` is unset, for [`Self::effective`]. The readers above that take a default do so.
+    pub fn declare_default(&mut self, name: &'static str, default: impl fmt::Display) {
+        self.defaults.insert(name, default.to_string());
     }
 
     /// Adds a fault that involves more than one variable.
@@ -93,6 +115,14 @@ impl Reader {
     #[must_use]
     pub fn known(&self) -> &[&'static str] {
         &self.known
+    }
+
+    /// The names that were asked for, in order, each with the value that holds; empty where there is none.
+    pub fn effective(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.known.iter().map(|name| {
+            let value = self.variables.get(*name).or_else(|| self.defaults.get(name));
+            (*name, value.map_or("", String::as_str))
+        })
     }
 
     /// All faults, those included that variables of ours which nobody asked for are.

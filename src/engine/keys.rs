@@ -16,13 +16,14 @@ pub struct Keys {
     engine: Arc<dyn Engine>,
     world: World,
     names: OnceCell<Names>,
+    codes: OnceCell<Secret>,
 }
 
 impl Keys {
     /// Over `engine`; reads nothing yet.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, world: World) -> Self {
-        Self { engine, world, names: OnceCell::new() }
+        Self { engine, world, names: OnceCell::new(), codes: OnceCell::new() }
     }
 
     /// The key of names, made by whoever asks first.
@@ -30,9 +31,14 @@ impl Keys {
         self.names.get_or_try_init(async || Ok(Names(self.kept("names").await?))).await
     }
 
+    /// A secret for the hashes of codes, for operators who configure none.
+    pub async fn code_secret(&self) -> Result<&Secret, Unavailable> {
+        self.codes.get_or_try_init(|| self.kept("codes")).await
+    }
+
     /// The 32 random bytes that this store keeps as `name`, made by whoever asks first: replicas that start at once
     /// agree on one.
-    pub async fn kept(&self, name: &str) -> Result<Secret, Unavailable> {
+    async fn kept(&self, name: &str) -> Result<Secret, Unavailable> {
         let item = kept_item(name)?;
         if let Some(bytes) = self.engine.get(std::slice::from_ref(&item)).await?.pop().flatten() {
             return Ok(Secret::new(bytes));

@@ -5,6 +5,7 @@
 //! [`Engine`] and [`Commit`]; `tests/engines/` says what every backend must do.
 
 mod commit;
+pub mod embedded;
 mod keys;
 mod outbox;
 pub mod record;

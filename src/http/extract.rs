@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequest, FromRequestParts, Path as AxumPath, Request, rejection::BytesRejection},
+    extract::{FromRequest, FromRequestParts, Path as AxumPath, Request},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
@@ -30,7 +30,10 @@ impl<S: Send + Sync, T: for<'de> Deserialize<'de>> FromRequest<S> for Json<T> {
             let message = "content-type must be application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        // The edge has read the body already, under its limit; without the edge, axum's own limit holds.
+        let Ok(bytes) = Bytes::from_request(request, state).await else {
+            return Err(Problem::invalid_request("the request body could not be read"));
+        };
         serde_json::from_slice::<Object<T>>(&bytes)
             .map(|Object(body)| Self(body))
             .map_err(|error| Problem::invalid_request(describe(&error)))
@@ -78,6 +81,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// For a field that may be left out but, where it is there, has a value: `null` is none.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// The one parameter of the path, percent-decoded.
 pub struct Path(pub String);
 
@@ -98,15 +108,6 @@ fn is_json(headers: &HeaderMap) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
-}
-
-fn unreadable(rejection: &BytesRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let message = "the request body is larger than 16 KiB";
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
-    } else {
-        Problem::invalid_request("the request body could not be read")
-    }
 }
 
 /// What was wrong, in words that repeat nothing the caller sent: serde's own may quote values and field names.

@@ -1,16 +1,37 @@
 //! The edge kit: how a capability hangs its operations on the two listeners, and everything a request meets before
-//! its handler. Knows no capability. Start with [`Part`].
+//! its handler. Knows no capability. Start with [`Part`]; the line that every request walks is in `operation.rs`.
 
+mod body;
+pub mod client;
+mod client_address;
+mod edge;
+mod endpoint;
 mod extract;
+mod guard;
+mod health;
+mod listen_address;
+mod measure;
+mod operation;
 mod problem;
+mod rate_limit;
+mod request_id;
 mod routes;
+mod settings;
+mod surface;
 
-pub use extract::{Json, Object, Path};
+pub use client_address::ClientAddress;
+pub use edge::Edge;
+pub use endpoint::{BaseUrl, Endpoint, EndpointVariables};
+pub use extract::{Json, Object, Path, present};
+pub use health::Probe;
+pub use listen_address::ListenAddress;
 pub use problem::Problem;
+pub use rate_limit::RateLimit;
 pub use routes::{Route, Routes};
+pub use settings::Settings;
+pub use surface::Surface;
 
-use std::pin::Pin;
-
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 /// What a capability adds to the service.
@@ -32,7 +53,7 @@ pub struct Task {
     /// For the log.
     pub name: &'static str,
     /// The work.
-    pub run: Box<dyn FnOnce(Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>,
+    pub run: Box<dyn FnOnce(Stop) -> BoxFuture<'static, ()> + Send>,
 }
 
 impl Task {

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, error::Error};
 
 use axum::{
-    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    http::{
+        HeaderValue, StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -24,7 +27,7 @@ pub struct Problem {
 
 /// Left in a response's extensions for the metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ProblemCode(pub &'static str);
+pub(super) struct ProblemCode(pub(super) &'static str);
 
 impl Problem {
     /// Any status and code. Prefer the named ones below where they fit.
@@ -62,6 +65,45 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "internal server error")
     }
 
+    /// 500 `internal_error` for a panic, which the panic hook has logged already.
+    pub(super) fn panicked() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "internal server error")
+    }
+
+    /// 401 `unauthorized`: a bearer token is missing or wrong.
+    pub(super) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is needed")
+    }
+
+    /// 404 `not_found`: no operation has this path.
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
+    }
+
+    /// 405 `method_not_allowed`. The router adds `Allow`.
+    pub(super) fn method_not_allowed() -> Self {
+        let message = "this path does not take this method";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    }
+
+    /// 413 `request_too_large`.
+    pub(super) fn request_too_large() -> Self {
+        let message = "the request body is larger than 16 KiB";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+    }
+
+    /// 429 `rate_limited`, for this many seconds.
+    #[must_use]
+    pub fn rate_limited(seconds: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many requests").retry_after(seconds)
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Adds `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
@@ -84,6 +126,10 @@ impl IntoResponse for Problem {
         let body = Envelope { error: Body { code: self.code, message: &self.message } };
         let mut response = (self.status, Json(body)).into_response();
         response.extensions_mut().insert(ProblemCode(self.code));
+        if self.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 section 15.5.2 demands it.
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

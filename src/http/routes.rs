@@ -2,7 +2,6 @@
 //! handler, the use case's file, the span and the metric's label.
 
 use axum::{
-    Router,
     handler::Handler,
     routing::{MethodRouter, get, post},
 };
@@ -18,15 +17,31 @@ pub struct Route {
     pub operation: &'static str,
 }
 
-/// Operations with their handlers, all over one state.
-pub struct Routes<S = ()> {
-    router: Router<S>,
-    list: Vec<Route>,
+/// What an operation does, as far as the edge treats it differently.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// Only reads: given up when the client hangs up.
+    Read,
+    /// Changes something: goes on to its end whatever the client does.
+    Change,
+    /// Answers with a body that goes on until the service drains.
+    Stream,
 }
 
-impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+/// Operations with their handlers, all over one state.
+pub struct Routes<S = ()> {
+    entries: Vec<Entry<S>>,
+}
+
+pub(super) struct Entry<S = ()> {
+    pub(super) route: Route,
+    pub(super) kind: Kind,
+    pub(super) handler: MethodRouter<S>,
+}
+
+impl<S> Default for Routes<S> {
     fn default() -> Self {
-        Self { router: Router::new(), list: Vec::new() }
+        Self { entries: Vec::new() }
     }
 }
 
@@ -38,28 +53,43 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: 'static,
     {
-        self.route(Route { method: "GET", path, operation }, get(handler))
+        self.add(Route { method: "GET", path, operation }, Kind::Read, get(handler))
     }
 
-    /// Adds an operation that changes something.
+    /// Adds an operation that changes something. It goes on to its end even where the client hangs up, so that a
+    /// change is never cut between its commit and its publication.
     #[must_use]
     pub fn post<H, T>(self, path: &'static str, operation: &'static str, handler: H) -> Self
     where
         H: Handler<T, S>,
         T: 'static,
     {
-        self.route(Route { method: "POST", path, operation }, post(handler))
+        self.add(Route { method: "POST", path, operation }, Kind::Change, post(handler))
+    }
+
+    /// Adds an operation whose answer goes on and on. When the service drains, the body ends by itself.
+    #[must_use]
+    pub fn stream<H, T>(self, path: &'static str, operation: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add(Route { method: "GET", path, operation }, Kind::Stream, get(handler))
     }
 
     /// Gives the handlers their state.
     #[must_use]
     pub fn with_state(self, state: S) -> Routes {
-        Routes { router: self.router.with_state(state), list: self.list }
+        let give = |Entry { route, kind, handler }: Entry<S>| Entry {
+            route,
+            kind,
+            handler: handler.with_state(state.clone()),
+        };
+        Routes { entries: self.entries.into_iter().map(give).collect() }
     }
 
-    fn route(mut self, route: Route, handler: MethodRouter<S>) -> Self {
-        self.list.push(route);
-        self.router = self.router.route(route.path, handler);
+    fn add(mut self, route: Route, kind: Kind, handler: MethodRouter<S>) -> Self {
+        self.entries.push(Entry { route, kind, handler });
         self
     }
 }
@@ -68,20 +98,17 @@ impl Routes {
     /// These operations and `other`'s.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
-        self.list.extend(other.list);
-        self.router = self.router.merge(other.router);
+        self.entries.extend(other.entries);
         self
     }
 
     /// Every operation.
     #[must_use]
-    pub fn list(&self) -> &[Route] {
-        &self.list
+    pub fn list(&self) -> Vec<Route> {
+        self.entries.iter().map(|entry| entry.route).collect()
     }
 
-    /// The finished router.
-    #[must_use]
-    pub fn into_router(self) -> Router {
-        self.router
+    pub(super) fn into_entries(self) -> Vec<Entry> {
+        self.entries
     }
 }

@@ -1,6 +1,7 @@
 //! Who may sign in: a port to the user service, with two clients, a directory in our own store (`stub`) and a REST
 //! service (`rest`). Start with [`Users`].
 
+mod record;
 pub mod rest;
 mod settings;
 pub mod stub;
@@ -9,7 +10,8 @@ use async_trait::async_trait;
 
 pub use settings::Settings;
 
-use crate::base::{Email, Unavailable};
+pub use crate::base::Cause as BlockOrder;
+use crate::base::{Cause, Email, Unavailable};
 
 /// What the user service answers. Every call may be repeated without harm.
 #[async_trait]
@@ -24,7 +26,7 @@ pub trait Users: Send + Sync + 'static {
     async fn exists(&self, user_id: &str) -> Result<bool, Unavailable>;
 
     /// Keeps `subject` from logging in from now on.
-    async fn block(&self, subject: &Subject, order: &BlockOrder) -> Result<Block, Unavailable>;
+    async fn block(&self, subject: &Subject, cause: &Cause) -> Result<Block, Unavailable>;
 }
 
 /// How an address stands with the user service.
@@ -52,17 +54,6 @@ pub enum Subject {
     UserId(String),
     /// Whoever has this address, now or later.
     Email(Email),
-}
-
-/// Why, and on whose word.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BlockOrder {
-    /// Machine-readable reason, 1 to 128 characters.
-    pub reason_code: String,
-    /// What kind of actor: `system`, `service`, `admin`, …
-    pub actor_type: String,
-    /// Which one.
-    pub actor_id: Option<String>,
 }
 
 /// What became of a block.

@@ -1,1 +1,133 @@
-//! stub
+//! The built-in directory: a user service in our own store, which survives restarts and is shared by replicas.
+//!
+//! One record an address, at its place: collection `u:<key>`, item `person`. A user id is the place of the address
+//! that the user was created for, so an id alone leads back to the record, and tells nobody the address.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Admission, Block, BlockOrder, Standing, Subject, Users, record::Person};
+use crate::{
+    base::{Email, Unavailable},
+    engine::{Commit, Engine, Item, Keys, Place, Verdict, record::Record},
+};
+
+/// A user service that lets in everybody who is not blocked.
+pub struct Directory {
+    engine: Arc<dyn Engine>,
+    keys: Arc<Keys>,
+}
+
+/// A record as it was read, for the commit that changes it.
+struct Found {
+    item: Item,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Directory {
+    /// In `engine`, under the names that `keys` makes.
+    #[must_use]
+    pub fn new(engine: Arc<dyn Engine>, keys: Arc<Keys>) -> Self {
+        Self { engine, keys }
+    }
+
+    async fn place_of(&self, email: &Email) -> Result<Place, Unavailable> {
+        Ok(self.keys.names().await?.place("email", email.as_str()))
+    }
+
+    async fn find(&self, place: &Place) -> Result<Found, Unavailable> {
+        let item = place.collection("u").item("person");
+        let bytes = self.engine.get(std::slice::from_ref(&item)).await?.pop().flatten();
+        Ok(Found { item, bytes })
+    }
+
+    /// Stores `person`, unless the record has changed since it was read: then nothing, and the record as it is now.
+    async fn save(&self, found: Found, person: &Person) -> Result<Option<Found>, Unavailable> {
+        let mut commit = Commit::on(found.item.collection.shard);
+        commit.unchanged(found.item.clone(), found.bytes.as_deref());
+        commit.put(found.item.clone(), person.encode());
+        Ok(match self.engine.commit(commit).await? {
+            Verdict::Done => None,
+            Verdict::Refused(refusal) => Some(Found { bytes: refusal.found, ..found }),
+        })
+    }
+
+    async fn block_place(&self, found: Found, order: &BlockOrder) -> Result<Block, Unavailable> {
+        let mut found = found;
+        // Ends: a record changes twice at most, once when its user is created and once when it is blocked.
+        loop {
+            let mut person = found.person()?;
+            if person.block.is_some() {
+                return Ok(Block::AlreadyBlocked(person.user_id));
+            }
+            person.block = Some(order.into());
+            match self.save(found, &person).await? {
+                None => return Ok(Block::Blocked(person.user_id)),
+                Some(changed) => found = changed,
+            }
+        }
+    }
+}
+
+impl Found {
+    fn person(&self) -> Result<Person, Unavailable> {
+        self.bytes.as_deref().map_or_else(|| Ok(Person::default()), |bytes| Person::decode(&self.item, bytes))
+    }
+}
+
+#[async_trait]
+impl Users for Directory {
+    async fn resolve(&self, email: &Email) -> Result<Standing, Unavailable> {
+        let person = self.find(&self.place_of(email).await?).await?.person()?;
+        Ok(if person.block.is_some() { Standing::Blocked } else { Standing::Welcome })
+    }
+
+    async fn ensure(&self, email: &Email) -> Result<Admission, Unavailable> {
+        let place = self.place_of(email).await?;
+        let mut found = self.find(&place).await?;
+        // Ends, as above.
+        loop {
+            let mut person = found.person()?;
+            if person.block.is_some() {
+                return Ok(Admission::Blocked);
+            }
+            if let Some(user_id) = person.user_id {
+                return Ok(Admission::Admitted(user_id));
+            }
+            let user_id = place.prefix();
+            person.user_id = Some(user_id.clone());
+            match self.save(found, &person).await? {
+                None => return Ok(Admission::Admitted(user_id)),
+                Some(changed) => found = changed,
+            }
+        }
+    }
+
+    async fn exists(&self, user_id: &str) -> Result<bool, Unavailable> {
+        match place_of_user(user_id) {
+            Some(place) => Ok(self.find(&place).await?.person()?.user_id.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    async fn block(&self, subject: &Subject, order: &BlockOrder) -> Result<Block, Unavailable> {
+        let found = match subject {
+            Subject::Email(email) => self.find(&self.place_of(email).await?).await?,
+            Subject::UserId(user_id) => {
+                let Some(place) = place_of_user(user_id) else { return Ok(Block::Unknown) };
+                let found = self.find(&place).await?;
+                if found.person()?.user_id.is_none() {
+                    return Ok(Block::Unknown);
+                }
+                found
+            }
+        };
+        self.block_place(found, order).await
+    }
+}
+
+/// The place whose user would have this id.
+fn place_of_user(user_id: &str) -> Option<Place> {
+    Place::split(user_id).filter(|(_, rest)| rest.is_empty()).map(|(place, _)| place)
+}

@@ -1,7 +1,14 @@
 //! The user and mail clients against fakes on real sockets.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
+#![allow(missing_docs, reason = "tests are sentences")]
 
 #[path = "../harness/upstream.rs"]
 mod upstream;
 #[path = "../harness/upstreams.rs"]
 mod upstreams;
+
+mod directory;
+mod kit;
+mod mail;
+mod trace_context;
+mod transport;
+mod users;

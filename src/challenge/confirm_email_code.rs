@@ -1,0 +1,205 @@
+//! `confirmEmailCode`: exchanges a right code for a session of the caller's key.
+//!
+//! A guess is told right or wrong only after it has been counted: a wrong one's answer waits for the commit that
+//! counts it, and that commit insists on the counts it was judged by. So any number of parallel guesses sees at most
+//! as many verdicts as the cap allows. A right code is claimed for one key before a session is opened; repeating the
+//! request finds the claim and the session.
+
+use std::net::IpAddr;
+
+use super::{
+    Challenges, Code, Error,
+    model::{Address, Challenge, Used},
+    store::{ChallengeId, Change, Changed, Read},
+};
+use crate::{
+    base::{DeviceKey, Email, Timestamp, Unavailable},
+    session::{OpenRequest, Opening},
+    users::Admission,
+};
+
+/// What a client sends to confirm, parsed.
+pub struct Request {
+    /// As it was received.
+    pub challenge_id: String,
+    /// The code from the mail.
+    pub code: Code,
+    /// The device's key, and as it was received.
+    pub key: (DeviceKey, String),
+    /// Proof that the caller holds the private key: standard base64 of an Ed25519 signature.
+    pub key_signature: Option<String>,
+    /// Where the request comes from.
+    pub client: IpAddr,
+}
+
+/// A challenge and its address as one request found them.
+struct Found {
+    id: ChallengeId,
+    challenge: Read<Challenge>,
+    address: Read<Address>,
+    now: Timestamp,
+}
+
+impl Challenges {
+    /// Confirms a challenge and returns the id of the session that it opens, or has opened for this key before.
+    pub async fn confirm_email_code(&self, request: &Request) -> Result<String, Error> {
+        self.check_key_proof(request)?;
+        let id = ChallengeId::parse(&request.challenge_id).ok_or(Error::ChallengeNotFound)?;
+        let secret = self.code_secret().await?;
+        loop {
+            let found = self.find(&id).await?;
+            self.check_open(&found)?;
+            if !request.code.matches(&found.challenge.value.code, &secret) {
+                if self.count_wrong_code(&found).await? {
+                    return Err(Error::InvalidCode);
+                }
+                continue; // somebody else's guess was counted first: judge again by the new counts
+            }
+            if let Some(used) = &found.challenge.value.used {
+                return self.replay(request, &found.challenge.value, used).await;
+            }
+            let user_id = self.admit(&found.challenge.value).await?;
+            if let Some(session_id) = self.log_in(request, &found, user_id).await? {
+                return Ok(session_id);
+            }
+        }
+    }
+
+    /// The proof counts for this challenge and key only, as they were sent.
+    fn check_key_proof(&self, request: &Request) -> Result<(), Error> {
+        let (key, key_text) = &request.key;
+        match &request.key_signature {
+            Some(signature) => {
+                let message = format!("authsession/confirm/v1\n{}\n{key_text}", request.challenge_id);
+                if key.verifies(message.as_bytes(), signature) {
+                    Ok(())
+                } else {
+                    Err(Error::InvalidKeySignature)
+                }
+            }
+            None if self.settings.require_key_proof => Err(Error::InvalidKeySignature),
+            None => Ok(()),
+        }
+    }
+
+    async fn find(&self, id: &ChallengeId) -> Result<Found, Error> {
+        let now = self.world.now();
+        let (challenge, address) = self.store.challenge(id, now).await?.ok_or(Error::ChallengeNotFound)?;
+        Ok(Found { id: id.clone(), challenge, address, now })
+    }
+
+    /// Whether codes are looked at at all.
+    fn check_open(&self, found: &Found) -> Result<(), Error> {
+        let challenge = &found.challenge.value;
+        if challenge.expires_at <= found.now {
+            return Err(Error::ChallengeExpired);
+        }
+        if challenge.wrong_codes >= self.settings.max_attempts {
+            return Err(Error::TooManyAttempts);
+        }
+        let lane = found.address.value.lane(challenge.lane);
+        match lane.refused_for(self.settings.address_max_failures, found.now) {
+            Some(retry_after) => Err(Error::RateLimited { retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a wrong code against challenge and address; `false` where either has changed since it was read. A code
+    /// that has logged in already is not counted: nothing can be guessed with it.
+    async fn count_wrong_code(&self, found: &Found) -> Result<bool, Unavailable> {
+        if found.challenge.value.used.is_some() {
+            return Ok(true);
+        }
+        let mut challenge = found.challenge.value.clone();
+        challenge.wrong_codes += 1;
+        let mut address = found.address.value.clone();
+        address.lane_mut(challenge.lane).count_wrong_code(found.now);
+        let change = found.change(&challenge, &address, false);
+        Ok(match self.store.change(&change).await? {
+            Changed::Done | Changed::CodeUsed => true,
+            Changed::Raced => false,
+        })
+    }
+
+    /// The right code once more, after it has been used with this challenge.
+    async fn replay(&self, request: &Request, challenge: &Challenge, used: &Used) -> Result<String, Error> {
+        if used.key != request.key.0 {
+            return Err(Error::ChallengeAlreadyUsed);
+        }
+        match self.open(request, challenge, &used.user_id).await? {
+            Opening::Open(session_id) => Ok(session_id.to_string()),
+            Opening::Ended => Err(Error::ChallengeAlreadyUsed),
+            Opening::Blocked(_) => Err(Error::BlockedByPolicy),
+            Opening::LimitReached => Err(Error::SessionLimitExceeded),
+        }
+    }
+
+    /// The user who logs in.
+    async fn admit(&self, challenge: &Challenge) -> Result<String, Error> {
+        let email = Email::parse(&challenge.email)
+            .ok_or_else(|| Unavailable::new("store", "a challenge whose address is none"))?;
+        match self.users.ensure(&email).await? {
+            Admission::Admitted(user_id) => Ok(user_id),
+            Admission::Blocked => Err(Error::BlockedByPolicy),
+        }
+    }
+
+    /// Claims the code for this key, then opens the session; nothing where somebody else came first.
+    async fn log_in(
+        &self,
+        request: &Request,
+        found: &Found,
+        user_id: String,
+    ) -> Result<Option<String>, Error> {
+        let names = self.keys.names().await?;
+        let network = super::network(names, &found.id.place, request.client);
+        let mut address = found.address.value.clone();
+        address.succeed(found.challenge.value.lane, network, found.now);
+        let used = Some(Used { key: request.key.0, user_id: user_id.clone() });
+        let claimed = Challenge { used, ..found.challenge.value.clone() };
+        match self.store.change(&found.change(&claimed, &address, true)).await? {
+            Changed::Done => {}
+            Changed::CodeUsed => return Err(Error::ChallengeAlreadyUsed),
+            Changed::Raced => return Ok(None),
+        }
+        let refusal = match self.open(request, &claimed, &user_id).await? {
+            Opening::Open(session_id) => return Ok(Some(session_id.to_string())),
+            Opening::Ended => return Err(Error::ChallengeAlreadyUsed),
+            Opening::Blocked(_) => Error::BlockedByPolicy,
+            Opening::LimitReached => Error::SessionLimitExceeded,
+        };
+        // Nothing came of it, so neither code nor try is used up.
+        let before = (&found.challenge, &found.address);
+        self.store.release(&found.id, before, (&claimed, &address), found.now).await?;
+        Err(refusal)
+    }
+
+    /// Opens the session that this challenge and key stand for. Where a block is met that the user service knows
+    /// nothing of any more, it has been lifted there: so it is lifted here, too.
+    async fn open(&self, request: &Request, challenge: &Challenge, user_id: &str) -> Result<Opening, Error> {
+        let open = OpenRequest { user_id, key: request.key.0, origin: &request.challenge_id };
+        loop {
+            let opening = self.sessions.open(&open).await?;
+            let Opening::Blocked(flag) = &opening else { return Ok(opening) };
+            match self.admit(challenge).await {
+                Ok(admitted) if admitted == user_id => self.sessions.lift(user_id, flag).await?,
+                Ok(_) | Err(Error::BlockedByPolicy) => return Ok(opening),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Found {
+    /// A change of both, based on both, as long as the mailed code has not been used.
+    fn change<'a>(&'a self, challenge: &'a Challenge, address: &'a Address, mark_used: bool) -> Change<'a> {
+        Change {
+            id: &self.id,
+            now: self.now,
+            challenge: Some((Some(&self.challenge), challenge)),
+            address: Some((&self.address, address)),
+            unused: Some(&self.challenge.value.code),
+            mark_used,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How long deliveries take, so that an answer without one takes as long.
+//!
+//! A blocked address gets no mail, yet its send must not be told from others by the clock: it waits as long as some
+//! recent delivery took, drawn at random.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::base::World;
+
+/// As many recent deliveries are remembered.
+const REMEMBERED: usize = 64;
+
+/// Recent delivery times, of this process.
+#[derive(Default)]
+pub(super) struct Pace(Mutex<Vec<Duration>>);
+
+impl Pace {
+    /// Remembers a delivery that succeeded.
+    pub(super) fn record(&self, took: Duration) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() >= REMEMBERED {
+            recent.remove(0);
+        }
+        recent.push(took);
+    }
+
+    /// Takes as long as one of them did; no time where there has been none.
+    pub(super) async fn keep(&self, world: &World) {
+        tokio::time::sleep(self.pick(world)).await;
+    }
+
+    fn pick(&self, world: &World) -> Duration {
+        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = usize::try_from(world.below(recent.len().max(1) as u64)).unwrap_or_default();
+        recent.get(at).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_as_long_as_a_recent_delivery_did() {
+        let (pace, world) = (Pace::default(), World::system());
+        assert_eq!(pace.pick(&world), Duration::ZERO);
+        for ms in 0..100 {
+            pace.record(Duration::from_millis(ms));
+        }
+        let drawn: Vec<u128> = (0..2000).map(|_| pace.pick(&world).as_millis()).collect();
+        assert_eq!((drawn.iter().min(), drawn.iter().max()), (Some(&36), Some(&99)));
+    }
+}

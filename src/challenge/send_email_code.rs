@@ -1,0 +1,197 @@
+//! `sendEmailCode`: mails a code to an address, or lets the one already mailed serve once more.
+//!
+//! Everybody gets the same answer. A blocked address goes the same way as every other, except that nothing is mailed:
+//! its code exists, but nobody has it.
+
+use std::{net::IpAddr, time::Duration};
+
+use tokio::time::Instant;
+use tracing::info;
+
+use super::{
+    Challenges, Code, Error,
+    model::{Address, Challenge, Lane, Mail, MailedCode, NextSend},
+    store::{ChallengeId, Change, Changed, Read},
+};
+use crate::{
+    base::{Email, Timestamp, Unavailable},
+    engine::Place,
+    mail::Delivery,
+    users::Standing,
+};
+
+/// How often to look what became of another request's mail.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// What stays the same while one request is served.
+struct Send<'a> {
+    email: &'a Email,
+    standing: Standing,
+    place: Place,
+    network: [u8; 8],
+}
+
+impl Challenges {
+    /// Starts a challenge for `email` and returns its id. `client` is where the request comes from.
+    pub async fn send_email_code(&self, email: &Email, client: IpAddr) -> Result<String, Error> {
+        let names = self.keys.names().await?;
+        let place = names.place("email", email.as_str());
+        let network = super::network(names, &place, client);
+        let send = Send { email, standing: self.users.resolve(email).await?, place, network };
+        let mut watched: Option<(MailedCode, Instant)> = None;
+        loop {
+            let now = self.world.now();
+            let address = self.store.address(&send.place, now).await?;
+            let lane = address.value.lane_for(&send.network, now);
+            let next = address.value.lane(lane).next_send(self.settings.resend_cooldown, now);
+            let started = match next {
+                NextSend::TooSoon(retry_after) => return Err(Error::RateLimited { retry_after }),
+                NextSend::Join(mail) => self.join(&send, lane, &mail, now).await?,
+                NextSend::Wait(mail) if !self.left_behind(&mail, &mut watched) => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    continue;
+                }
+                NextSend::Wait(_) | NextSend::Mail => self.mail_code(&send, lane, &address, now).await?,
+            };
+            // Nothing where another request came between the look and the step: look again.
+            if let Some(id) = started {
+                return Ok(id.to_string());
+            }
+        }
+    }
+
+    /// Another challenge for a code that is in the mailbox already.
+    async fn join(
+        &self,
+        send: &Send<'_>,
+        lane: Lane,
+        mail: &Mail,
+        now: Timestamp,
+    ) -> Result<Option<ChallengeId>, Error> {
+        let id = ChallengeId::new(&send.place, self.world.random());
+        let challenge = self.challenge(send, lane, mail, now);
+        let change = Change {
+            id: &id,
+            now,
+            challenge: Some((None, &challenge)),
+            address: None,
+            unused: Some(&mail.code),
+            mark_used: false,
+        };
+        Ok((self.store.change(&change).await? == Changed::Done).then_some(id))
+    }
+
+    /// Draws a code, notes that it is on its way, delivers it, and notes that it has arrived.
+    async fn mail_code(
+        &self,
+        send: &Send<'_>,
+        lane: Lane,
+        read: &Read<Address>,
+        now: Timestamp,
+    ) -> Result<Option<ChallengeId>, Error> {
+        let id = ChallengeId::new(&send.place, self.world.random());
+        let code = Code::draw(&self.world, self.settings.code_length);
+        let mailed = code.mailed(self.world.random(), &self.code_secret().await?);
+        let expires_at = now.after(self.settings.code_ttl);
+        let mail = Mail { code: mailed, sent_at: now, expires_at, delivered: false };
+        let challenge = self.challenge(send, lane, &mail, now);
+        let mut address = read.value.clone();
+        address.lane_mut(lane).mail = Some(mail.clone());
+        let change = Change {
+            id: &id,
+            now,
+            challenge: Some((None, &challenge)),
+            address: Some((read, &address)),
+            unused: None,
+            mark_used: false,
+        };
+        if self.store.change(&change).await? != Changed::Done {
+            return Ok(None);
+        }
+        let delivered = self.deliver(send, &id, code, expires_at).await;
+        // A failed delivery starts no cooldown: the next request mails.
+        self.settle(&id, lane, &mail.code, delivered.is_ok()).await?;
+        delivered?;
+        info!(challenge_id = %id, "login code sent");
+        Ok(Some(id))
+    }
+
+    async fn deliver(
+        &self,
+        send: &Send<'_>,
+        id: &ChallengeId,
+        code: Code,
+        expires_at: Timestamp,
+    ) -> Result<(), Unavailable> {
+        if send.standing == Standing::Blocked {
+            self.pace.keep(&self.world).await;
+            return Ok(());
+        }
+        let started = Instant::now();
+        let delivery = Delivery {
+            challenge_id: id.to_string(),
+            email: send.email.clone(),
+            code: code.into_secret(),
+            expires_at,
+        };
+        self.mail.deliver(&delivery).await?;
+        self.pace.record(started.elapsed());
+        Ok(())
+    }
+
+    /// Notes what became of the mail with this code, unless the lane has moved on.
+    async fn settle(
+        &self,
+        id: &ChallengeId,
+        lane: Lane,
+        code: &MailedCode,
+        delivered: bool,
+    ) -> Result<(), Unavailable> {
+        loop {
+            let now = self.world.now();
+            let read = self.store.address(&id.place, now).await?;
+            let mut address = read.value.clone();
+            let Some(mail) = address.lane_mut(lane).mail.take_if(|mail| mail.code == *code) else {
+                return Ok(());
+            };
+            if delivered {
+                address.lane_mut(lane).mail = Some(Mail { delivered, ..mail });
+            }
+            let change = Change {
+                id,
+                now,
+                challenge: None,
+                address: Some((&read, &address)),
+                unused: None,
+                mark_used: false,
+            };
+            if self.store.change(&change).await? == Changed::Done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether `mail` has been on its way for so long that whoever was to deliver it must be gone. Judged by how long
+    /// this request has watched it, not by clocks of two machines.
+    fn left_behind(&self, mail: &Mail, watched: &mut Option<(MailedCode, Instant)>) -> bool {
+        match watched {
+            Some((code, since)) if *code == mail.code => since.elapsed() > self.delivery_patience,
+            Some(_) | None => {
+                *watched = Some((mail.code.clone(), Instant::now()));
+                false
+            }
+        }
+    }
+
+    fn challenge(&self, send: &Send<'_>, lane: Lane, mail: &Mail, now: Timestamp) -> Challenge {
+        Challenge {
+            email: send.email.as_str().to_owned(),
+            lane,
+            code: mail.code.clone(),
+            // Its own time, but not beyond the code's.
+            expires_at: now.after(self.settings.code_ttl).min(mail.expires_at),
+            wrong_codes: 0,
+            used: None,
+        }
+    }
+}

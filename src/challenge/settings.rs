@@ -1,0 +1,57 @@
+//! How codes look, how long they live, and how often they may be tried.
+
+use std::time::Duration;
+
+use crate::base::{Secret, settings::Reader};
+
+/// Settings of the challenge capability.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `AUTHSESSION_CODE_SECRET`; nothing where the store keeps one of its own.
+    pub code_secret: Option<Secret>,
+    /// `AUTHSESSION_CODE_LENGTH`: decimal digits.
+    pub code_length: u32,
+    /// `AUTHSESSION_CODE_TTL`.
+    pub code_ttl: Duration,
+    /// `AUTHSESSION_CODE_RESEND_COOLDOWN`.
+    pub resend_cooldown: Duration,
+    /// `AUTHSESSION_CODE_MAX_ATTEMPTS`: wrong codes that close a challenge.
+    pub max_attempts: u32,
+    /// `AUTHSESSION_ADDRESS_MAX_FAILURES`: wrong codes in 24 h from which on a lane of an address takes no more.
+    pub address_max_failures: usize,
+    /// `AUTHSESSION_REQUIRE_KEY_PROOF`.
+    pub require_key_proof: bool,
+    /// `AUTHSESSION_RATE_LIMIT_SEND_PER_MINUTE`, per client address; 0: no limit.
+    pub send_per_minute: u64,
+    /// `AUTHSESSION_RATE_LIMIT_CONFIRM_PER_MINUTE`, likewise.
+    pub confirm_per_minute: u64,
+}
+
+impl Settings {
+    /// From the environment.
+    pub fn read(reader: &mut Reader) -> Self {
+        const MINUTE: Duration = Duration::from_secs(60);
+        const TEN_MINUTES: Duration = Duration::from_secs(600);
+        const HOUR: Duration = Duration::from_secs(3600);
+        let long_enough = |text: &str| (text.len() >= 32).then(|| Secret::new(text));
+        Self {
+            code_secret: reader.optional("AUTHSESSION_CODE_SECRET", "at least 32 bytes of text", long_enough),
+            code_length: narrow(reader.number("AUTHSESSION_CODE_LENGTH", 6, 6..=10)),
+            code_ttl: reader.duration("AUTHSESSION_CODE_TTL", 5 * MINUTE, TEN_MINUTES),
+            resend_cooldown: reader.duration("AUTHSESSION_CODE_RESEND_COOLDOWN", MINUTE, HOUR),
+            max_attempts: narrow(reader.number("AUTHSESSION_CODE_MAX_ATTEMPTS", 5, 1..=100)),
+            address_max_failures: reader
+                .number("AUTHSESSION_ADDRESS_MAX_FAILURES", 100, 1..=1000)
+                .try_into()
+                .unwrap_or(usize::MAX),
+            require_key_proof: reader.flag("AUTHSESSION_REQUIRE_KEY_PROOF", false),
+            send_per_minute: reader.number("AUTHSESSION_RATE_LIMIT_SEND_PER_MINUTE", 30, 0..=u64::MAX),
+            confirm_per_minute: reader.number("AUTHSESSION_RATE_LIMIT_CONFIRM_PER_MINUTE", 60, 0..=u64::MAX),
+        }
+    }
+}
+
+/// The ranges above fit.
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

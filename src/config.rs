@@ -1,0 +1,141 @@
+//! The one reader of the environment. Each capability reads its own settings; here they come together, and every
+//! fault is reported at once.
+
+use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf};
+
+use crate::{
+    base::settings::{Faults, PREFIX, Reader},
+    http,
+};
+
+/// Everything that an operator has chosen.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The two listeners.
+    pub http: http::Settings,
+    /// Where the embedded store lies.
+    pub data_dir: PathBuf,
+    // MERGE: pub redis: Option<engine::redis::Settings>, users, mail, telemetry, session, challenge, gateway.
+    effective: Vec<(&'static str, String)>,
+}
+
+impl Config {
+    /// Reads all settings from `variables`; those that are not of this service are passed over.
+    pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
+        let mut reader = Reader::new(variables);
+        let http = http::Settings::read(&mut reader);
+        let data_dir = reader.text_or("AUTHSESSION_DATA_DIR", "./data").into();
+        // MERGE: the other settings, in the order of contract and `.env.example`.
+        let effective = reader.effective().map(|(name, value)| (name, shown(name, value))).collect();
+        reader.finish()?;
+        Ok(Self { http, data_dir, effective })
+    }
+
+    /// Reads the process's environment.
+    pub fn from_env() -> Result<Self, Faults> {
+        Self::from_os(env::vars_os())
+    }
+
+    fn from_os(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let mut readable = Vec::new();
+        for (name, value) in variables {
+            let Some(name) = name.into_string().ok().filter(|name| is_ours(name)) else { continue };
+            match value.into_string() {
+                Ok(value) => readable.push((name, value)),
+                Err(_) => faults.push(format!("{name} takes text in UTF-8")),
+            }
+        }
+        // envy makes names lower case, and all of ours are in upper case.
+        let collected: BTreeMap<String, String> = envy::from_iter(readable)
+            .map_err(|error: envy::Error| Faults(vec![format!("the environment cannot be read: {error}")]))?;
+        let read = Self::read(collected.into_iter().map(|(name, value)| (name.to_ascii_uppercase(), value)));
+        match read {
+            Ok(config) if faults.is_empty() => Ok(config),
+            Ok(_) => Err(Faults(faults)),
+            Err(Faults(more)) => Err(Faults([faults, more].concat())),
+        }
+    }
+
+    /// Every setting by name with the value that holds, secrets left out.
+    #[must_use]
+    pub fn effective(&self) -> &[(&'static str, String)] {
+        &self.effective
+    }
+
+    /// What an operator should know about these settings, though they are valid.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<&'static str> {
+        // MERGE: stub mail ("login codes are written to the log: AUTHSESSION_MAIL_SERVICE_MODE is stub") and a code
+        // secret that is not set.
+        Vec::new()
+    }
+}
+
+/// Variables that belong to this service or to its telemetry, whose names are in upper case.
+fn is_ours(name: &str) -> bool {
+    let starts = [PREFIX, "OTEL_"].iter().any(|prefix| name.starts_with(prefix)) || name == "RUST_LOG";
+    starts && !name.bytes().any(|byte| byte.is_ascii_lowercase())
+}
+
+/// `value` as it may be printed: secrets by name not at all, addresses without the user and password in them.
+fn shown(name: &str, value: &str) -> String {
+    let is_secret = ["PASSWORD", "SECRET", "TOKEN", "HEADERS"].iter().any(|word| name.contains(word));
+    if value.is_empty() {
+        "(not set)".to_owned()
+    } else if is_secret {
+        "(set)".to_owned()
+    } else if let Some((credentials, rest)) = value.rsplit_once('@') {
+        let scheme = credentials.split_once("://").map(|(scheme, _)| format!("{scheme}://"));
+        format!("{}(hidden)@{rest}", scheme.unwrap_or_default())
+    } else {
+        value.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    fn os(variables: &[(&str, &[u8])]) -> Vec<(OsString, OsString)> {
+        variables.iter().map(|(name, value)| (name.into(), OsString::from_vec(value.to_vec()))).collect()
+    }
+
+    #[test]
+    fn every_fault_of_every_capability_is_reported_at_once() {
+        let faults = Config::from_os(os(&[
+            ("AUTHSESSION_PUBLIC_HTTP_ADDR", b"nonsense"),
+            ("AUTHSESSION_SHUTDOWN_TIMEOUT", b"\xff"),
+            ("AUTHSESSION_PUBLIC_HTTP_ADR", b":8080"),
+            ("SOMEBODY_ELSES", b"\xff"),
+        ]))
+        .unwrap_err();
+        let [utf8, address, typo] = faults.0.as_slice() else { panic!("{faults}") };
+        assert_eq!(utf8, "AUTHSESSION_SHUTDOWN_TIMEOUT takes text in UTF-8");
+        assert!(address.starts_with("AUTHSESSION_PUBLIC_HTTP_ADDR takes"));
+        assert!(typo.ends_with("did you mean AUTHSESSION_PUBLIC_HTTP_ADDR?"));
+    }
+
+    #[test]
+    fn the_environment_is_read() {
+        let config = Config::from_os(os(&[("AUTHSESSION_PUBLIC_HTTP_ADDR", b":9")])).unwrap();
+        assert_eq!(config.http.public.port, 9);
+        assert!(config.effective().contains(&("AUTHSESSION_PUBLIC_HTTP_ADDR", ":9".to_owned())));
+        assert!(config.effective().contains(&("AUTHSESSION_SHUTDOWN_TIMEOUT", "10s".to_owned())));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for (name, value, expected) in [
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "hunter2", "(set)"),
+            ("AUTHSESSION_CODE_SECRET", "", "(not set)"),
+            ("AUTHSESSION_REDIS_ADDR", "redis://u:hunter2@r:6379/0", "redis://(hidden)@r:6379/0"),
+            ("AUTHSESSION_REDIS_ADDR", "redis://u:hun,ter2@r,redis://u:x@s", "redis://(hidden)@s"),
+            ("AUTHSESSION_REDIS_ADDR", "r:6379", "r:6379"),
+        ] {
+            assert_eq!(shown(name, value), expected);
+        }
+    }
+}

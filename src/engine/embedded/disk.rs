@@ -1,0 +1,101 @@
+//! The open file. After a failed write redb refuses everything until the file is opened anew: the writer does that
+//! once the cause (a full disk, say) may be gone, while readers get errors.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+};
+
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase};
+
+use super::tables::Tables;
+
+const FILE: &str = "authsession.redb";
+/// What redb may keep in memory; the operating system caches the file besides.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why the embedded store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{} is in use by another process: every process needs a data directory of its own", .0.display())]
+    InUse(PathBuf),
+    /// The file cannot be used.
+    #[error("{} cannot be opened", .0.display())]
+    Unusable(PathBuf, #[source] redb::Error),
+}
+
+/// The file, open unless the last attempt to open it failed.
+pub(super) struct Disk {
+    path: PathBuf,
+    database: RwLock<Option<Database>>,
+}
+
+impl Disk {
+    /// Opens the file in `dir`; makes both where they are missing.
+    pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
+        let path = dir.join(FILE);
+        let unusable = |error: redb::Error| OpenError::Unusable(path.clone(), error);
+        prepare(dir, &path).map_err(|error| unusable(error.into()))?;
+        let database = match open(&path) {
+            Err(redb::Error::DatabaseAlreadyOpen) => return Err(OpenError::InUse(path)),
+            other => other.map_err(unusable)?,
+        };
+        Ok(Self { path, database: RwLock::new(Some(database)) })
+    }
+
+    /// Opens the file anew, once the last reader is done with the old one.
+    pub(super) fn reopen(&self) -> Result<(), redb::Error> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // First the old one gives up its lock.
+        *database = None;
+        *database = Some(open(&self.path)?);
+        Ok(())
+    }
+
+    /// What `look` sees in one snapshot.
+    pub(super) fn read<T>(
+        &self,
+        look: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        self.with(|database| look(&database.begin_read()?))
+    }
+
+    /// Runs `job` on the open database.
+    pub(super) fn with<T>(
+        &self,
+        job: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        job(database.as_ref().ok_or(redb::Error::DatabaseClosed)?)
+    }
+}
+
+fn prepare(dir: &Path, path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // The directory's entry must be on the disk too, or a power cut takes the whole file away.
+        Ok(_) => File::open(dir)?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// After a crash redb walks the whole file once (about half a second for a million items). Its `quick_repair` would
+/// save that, but costs every commit a second sync: commits are many, crashes are few.
+fn open(path: &Path) -> Result<Database, redb::Error> {
+    let create = || -> Result<Database, DatabaseError> {
+        Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .set_repair_callback(|repair| tracing::info!(progress = repair.progress(), "repairing the store"))
+            .create(path)
+    };
+    let database = create()?;
+    let transaction = database.begin_write()?;
+    Tables::open(&transaction)?;
+    transaction.commit()?;
+    Ok(database)
+}

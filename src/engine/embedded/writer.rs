@@ -1,0 +1,196 @@
+//! The one thread that writes. It gathers what waits in its queue into one transaction, so that many commits share
+//! one sync of the disk, and answers each only after that sync.
+
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+use redb::{Durability, WriteTransaction};
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    apply::apply,
+    disk::Disk,
+    housekeeping,
+    tables::{DUE, END, MARKS, Tables, mark},
+};
+use crate::{
+    base::{Unavailable, World},
+    engine::{Commit, Position, Verdict},
+};
+
+/// How many jobs share a transaction at most.
+const BATCH: usize = 512;
+/// How often to look for collections that are due.
+const PURGE_INTERVAL: Duration = Duration::from_secs(1);
+/// How many of their items to remove in one go: callers wait meanwhile.
+const PURGE_BUDGET: usize = 1000;
+
+/// Something to write, and whom to tell.
+pub(super) struct Job {
+    pub(super) work: Work,
+    pub(super) reply: oneshot::Sender<Result<Verdict, Unavailable>>,
+}
+
+/// What to write. All but a commit end as `Done`.
+pub(super) enum Work {
+    /// A caller's atomic step.
+    Commit(Commit),
+    /// Forget announcements up to and including this one.
+    Trim(Position),
+    /// Forget all but so many announcements.
+    Retain(u64),
+    /// Nothing: whether writing works.
+    Probe,
+}
+
+/// Whether what a transaction changed must be on the disk before it is answered. In order of strength.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    Nothing,
+    Forgettable,
+    Lasting,
+}
+
+/// The writer's side of the store.
+pub(super) struct Writer {
+    disk: Arc<Disk>,
+    world: World,
+    end: Position,
+    /// Tells followers of the log how far it has grown.
+    grown: watch::Sender<Position>,
+    healthy: bool,
+    next_purge: Instant,
+}
+
+impl Writer {
+    /// Goes on from where the file ends.
+    pub(super) fn new(disk: Arc<Disk>, world: World) -> Result<Self, redb::Error> {
+        let end = disk.read(|transaction| Ok(mark(&transaction.open_table(MARKS)?, END)?))?;
+        let grown = watch::Sender::new(end);
+        Ok(Self { disk, world, end, grown, healthy: true, next_purge: Instant::now() })
+    }
+
+    /// Follows the growth of the log.
+    pub(super) fn follow(&self) -> watch::Receiver<Position> {
+        self.grown.subscribe()
+    }
+
+    /// Works until nobody can send any more and everything sent is done.
+    pub(super) fn run(mut self, queue: &Receiver<Job>) {
+        loop {
+            let wait = self.next_purge.saturating_duration_since(Instant::now());
+            match queue.recv_timeout(wait) {
+                Ok(first) => self.serve(std::iter::once(first).chain(queue.try_iter()).take(BATCH).collect()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.next_purge <= Instant::now() {
+                self.purge();
+            }
+        }
+    }
+
+    /// Does all of `jobs` in one transaction and answers them.
+    fn serve(&mut self, jobs: Vec<Job>) {
+        match self.transact(|writer, tables| writer.apply_all(tables, &jobs)) {
+            Ok(verdicts) => {
+                self.grown.send_if_modified(|grown| std::mem::replace(grown, self.end) != self.end);
+                for (job, verdict) in jobs.into_iter().zip(verdicts) {
+                    // Whoever asked may have given up; the work is done all the same.
+                    drop(job.reply.send(Ok(verdict)));
+                }
+            }
+            Err(error) => {
+                let cause = error.to_string();
+                for job in jobs {
+                    drop(job.reply.send(Err(Unavailable::new("store", cause.clone()))));
+                }
+            }
+        }
+    }
+
+    fn apply_all(
+        &mut self,
+        tables: &mut Tables<'_>,
+        jobs: &[Job],
+    ) -> Result<(Change, Vec<Verdict>), redb::Error> {
+        let mut change = Change::Nothing;
+        let mut verdicts = Vec::with_capacity(jobs.len());
+        let now = self.world.now();
+        let forgets = |forgot| if forgot { Change::Forgettable } else { Change::Nothing };
+        for job in jobs {
+            let (made, verdict) = match &job.work {
+                Work::Commit(commit) => match apply(tables, commit, now, &mut self.end)? {
+                    Verdict::Done => (Change::Lasting, Verdict::Done),
+                    refused @ Verdict::Refused(_) => (Change::Nothing, refused),
+                },
+                Work::Trim(through) => (forgets(housekeeping::trim(tables, *through)?), Verdict::Done),
+                Work::Retain(keep) => (forgets(housekeeping::retain(tables, *keep)?), Verdict::Done),
+                Work::Probe => (Change::Nothing, Verdict::Done),
+            };
+            change = change.max(made);
+            verdicts.push(verdict);
+        }
+        Ok((change, verdicts))
+    }
+
+    /// Removes some of what is due; comes back soon if there is more.
+    fn purge(&mut self) {
+        let now = self.world.now();
+        let due =
+            self.disk.read(|transaction| Ok(housekeeping::first_due(&transaction.open_table(DUE)?, now)?));
+        let more = match due {
+            Ok(None) | Err(_) => ControlFlow::Break(()),
+            Ok(Some(_)) => self
+                .transact(|_, tables| {
+                    Ok((Change::Forgettable, housekeeping::purge(tables, now, PURGE_BUDGET)?))
+                })
+                .unwrap_or(ControlFlow::Break(())),
+        };
+        self.next_purge = Instant::now() + if more.is_continue() { Duration::ZERO } else { PURGE_INTERVAL };
+    }
+
+    /// Runs `job` in one transaction, which ends as the change that it made demands.
+    fn transact<T>(
+        &mut self,
+        job: impl FnOnce(&mut Self, &mut Tables<'_>) -> Result<(Change, T), redb::Error>,
+    ) -> Result<T, redb::Error> {
+        let disk = Arc::clone(&self.disk);
+        if !self.healthy {
+            disk.reopen()?;
+        }
+        let outcome = disk.with(|database| {
+            let mut transaction = database.begin_write()?;
+            let (change, outcome) = job(self, &mut Tables::open(&transaction)?)?;
+            end(&mut transaction, change)?;
+            finish(transaction, change)?;
+            Ok(outcome)
+        });
+        self.healthy = outcome.is_ok();
+        if let Err(error) = &outcome {
+            tracing::error!(error = %error, "the embedded store cannot write");
+        }
+        outcome
+    }
+}
+
+fn end(transaction: &mut WriteTransaction, change: Change) -> Result<(), redb::Error> {
+    match change {
+        Change::Nothing | Change::Lasting => Ok(()),
+        // Rides on the next sync that a commit pays for.
+        Change::Forgettable => Ok(transaction.set_durability(Durability::None)?),
+    }
+}
+
+fn finish(transaction: WriteTransaction, change: Change) -> Result<(), redb::Error> {
+    match change {
+        Change::Nothing => Ok(transaction.abort()?),
+        Change::Forgettable | Change::Lasting => Ok(transaction.commit()?),
+    }
+}

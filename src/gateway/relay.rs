@@ -1,0 +1,122 @@
+//! Carries announcements from the outboxes to the gateway's Redis, at least once and in order.
+//!
+//! A change and its announcement are one commit, so nothing is changed that is not announced. An outbox is drained in
+//! three steps: read its first entries, [`RedisGateway::apply`] them, trim them off. Every step may be repeated, by
+//! any replica, at any time, since applying is safe to repeat and to delay:
+//!
+//! - an active session's cache record is written only where there is none, a revoked one's always. So an `active`,
+//!   however late, overwrites nothing;
+//! - an `active` event is skipped if its outbox has already been relayed beyond it. So no `active` event follows its
+//!   session's `revoked` one.
+//!
+//! The request that made a change drains its outbox before it answers. The sweeper looks at all outboxes and drains
+//! what a crash, or a gateway store that was away, has left.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use tokio::{sync::Mutex, time::timeout};
+use tracing::warn;
+
+use super::{GatewayRecord, RedisGateway};
+use crate::{
+    base::Unavailable,
+    engine::{Engine, Entry, Outbox, Position, Shard},
+    http::{Stop, Task},
+    session::Publisher,
+};
+
+/// How many entries are read, applied and trimmed at once.
+const BATCH: usize = 128;
+
+/// How often the sweeper looks: well within the repair interval of 1 s that the contract promises.
+const SWEEP: Duration = Duration::from_millis(400);
+
+/// How many outboxes the sweeper drains at a time.
+const SWEEP_WIDTH: usize = 8;
+
+/// An announcement, rendered.
+pub(super) struct Projected {
+    pub(super) position: Position,
+    pub(super) record: GatewayRecord,
+}
+
+/// The way from the outboxes to the gateway's Redis.
+pub struct Relay {
+    engine: Arc<dyn Engine>,
+    gateway: RedisGateway,
+    /// One drain an outbox at a time in this process. Others may drain it too: this saves work, not correctness.
+    turns: Vec<Mutex<()>>,
+    patience: Duration,
+}
+
+impl Relay {
+    /// From `engine`'s outboxes to `gateway`. A caller waits `patience` at most for his change to be published.
+    #[must_use]
+    pub fn new(engine: Arc<dyn Engine>, gateway: RedisGateway, patience: Duration) -> Arc<Self> {
+        let turns = Shard::all().map(|_| Mutex::new(())).collect();
+        Arc::new(Self { engine, gateway, turns, patience })
+    }
+
+    /// The task that drains what nobody else has.
+    #[must_use]
+    pub fn sweeper(self: &Arc<Self>) -> Task {
+        let relay = self.clone();
+        Task::new("gateway.sweeper", |stop| async move { relay.sweep_until(stop).await })
+    }
+
+    async fn sweep_until(&self, stop: Stop) {
+        let mut failing = false;
+        while stop.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+            let result = self.sweep().await;
+            // Once when it starts to fail, not with every look: the gateway's store may be away for hours.
+            if let (Err(error), false) = (&result, failing) {
+                warn!(dependency = error.dependency, cause = %error.source, "the gateway's view falls behind");
+            }
+            failing = result.is_err();
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), Unavailable> {
+        let waiting = self.engine.backlog().await?;
+        let drains = stream::iter(waiting).map(|outbox| self.drain(outbox)).buffer_unordered(SWEEP_WIDTH);
+        drains.fold(Ok(()), async |all, one| all.and(one)).await
+    }
+
+    /// Empties `outbox` of all that was in it when its turn came.
+    async fn drain(&self, outbox: Outbox) -> Result<(), Unavailable> {
+        let _turn = match self.turns.get(usize::from(outbox.0)) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        loop {
+            let entries = self.engine.pending(outbox, BATCH).await?;
+            let Some(last) = entries.last().map(|entry| entry.position) else { return Ok(()) };
+            let full = entries.len() >= BATCH;
+            self.gateway.apply(outbox, &project(entries)?).await?;
+            self.engine.trim(outbox, last).await?;
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Publisher for Relay {
+    async fn publish(&self, shard: Shard) -> Result<(), Unavailable> {
+        let drain = self.drain(self.engine.outbox_of(shard));
+        match timeout(self.patience, drain).await {
+            Ok(result) => result,
+            Err(_) => Err(Unavailable::new("gateway", "publishing took too long")),
+        }
+    }
+}
+
+fn project(entries: Vec<Entry>) -> Result<Vec<Projected>, Unavailable> {
+    let project = |entry: Entry| {
+        Ok(Projected { position: entry.position, record: GatewayRecord::render(&entry.announcement)? })
+    };
+    entries.into_iter().map(project).collect()
+}

@@ -1,0 +1,125 @@
+//! Whose request it is: the peer of the connection, or whom a trusted proxy names in `X-Forwarded-For`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, request::Parts},
+};
+use ipnet::{IpNet, Ipv4Net};
+
+use super::Problem;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The client's address. IPv4 addresses are IPv4 addresses here, also where the socket speaks IPv6.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientAddress(pub IpAddr);
+
+/// The other end of the connection: what `serve` puts into a request's extensions.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        #[derive(Debug, thiserror::Error)]
+        #[error("a request came in without its peer's address")]
+        struct NoPeer;
+        parts.extensions.get::<Self>().copied().ok_or_else(|| Problem::internal(&NoPeer))
+    }
+}
+
+/// Reads `X-Forwarded-For` from the right, hop by hop, as long as who says so is a trusted proxy. Several header
+/// lines are one list (RFC 9110 section 5.3). An entry that is no address ends the walk.
+pub(super) fn find(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> ClientAddress {
+    let mut address = peer.to_canonical();
+    let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+    // A line that is not text counts as one entry that is no address.
+    let mut hops = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
+    while proxies.iter().any(|proxy| proxy.contains(&address)) {
+        let Some(before) = hops.next().and_then(parse_hop) else { break };
+        address = before;
+    }
+    ClientAddress(address)
+}
+
+/// `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`.
+fn parse_hop(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    text.parse().ok().or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
+}
+
+/// A network in CIDR form, or a single address. IPv4 written as IPv6 is IPv4.
+pub(super) fn parse_network(text: &str) -> Option<IpNet> {
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    match (network.addr().to_canonical(), network.prefix_len().checked_sub(96), network) {
+        (IpAddr::V4(v4), Some(length), IpNet::V6(_)) => Ipv4Net::new(v4, length).ok().map(IpNet::V4),
+        (_, _, network) => Some(network),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn client(peer: &str, lines: &[&str]) -> String {
+        let proxies: Vec<IpNet> = ["10.0.0.0/8", "::ffff:192.168.0.0/112", "2001:db8:a::/48", "127.0.0.1"]
+            .map(|text| parse_network(text).unwrap())
+            .to_vec();
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        find(peer.parse().unwrap(), &headers, &proxies).0.to_string()
+    }
+
+    #[test]
+    fn a_stranger_is_never_believed() {
+        assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
+        assert_eq!(client("::ffff:203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
+        assert_eq!(client("11.0.0.1", &[]), "11.0.0.1");
+    }
+
+    #[test]
+    fn the_last_address_that_is_no_trusted_proxy_is_the_client() {
+        for (lines, expected) in [
+            (&["198.51.100.1"][..], "198.51.100.1"),
+            (&["6.6.6.6, 198.51.100.1"], "198.51.100.1"),
+            (&["6.6.6.6, 198.51.100.1 ,10.2.3.4"], "198.51.100.1"),
+            (&["6.6.6.6, 198.51.100.1", "192.168.7.7, 10.2.3.4"], "198.51.100.1"),
+            (&["10.9.9.9, 10.2.3.4"], "10.9.9.9"),
+            (&[], "10.0.0.1"),
+        ] {
+            assert_eq!(client("10.0.0.1", lines), expected, "{lines:?}");
+            assert_eq!(client("::ffff:10.0.0.1", lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn hops_are_read_with_ports_and_brackets() {
+        for (hop, expected) in [
+            ("198.51.100.1:443", "198.51.100.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("::ffff:198.51.100.1", "198.51.100.1"),
+            ("[::ffff:198.51.100.1]:1", "198.51.100.1"),
+        ] {
+            assert_eq!(client("2001:db8:a::1", &[hop]), expected, "{hop}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_hop_ends_the_walk_at_the_last_good_one() {
+        for hop in ["", "unknown", "_hidden", "1.2.3", "1.2.3.4.5", "fe80::1%eth0", "\u{e4}", "1.2.3.4:x"] {
+            assert_eq!(client("10.0.0.1", &[&format!("198.51.100.1, {hop}, 10.0.0.2")]), "10.0.0.2", "{hop}");
+            assert_eq!(client("10.0.0.1", &["198.51.100.1", hop]), "10.0.0.1", "{hop}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What all operations of one service share, and how operations become the two surfaces.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, handler::Handler, middleware::from_fn_with_state};
+use ipnet::IpNet;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Probe, Problem, Route, Routes, Settings, Stop, Surface,
+    guard::Guard,
+    health::{self, Render},
+    measure::Durations,
+    operation::{self, Operation},
+    routes::{Entry, Kind},
+};
+use crate::base::World;
+
+/// The longest that a request may take from its head to the head of its answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where requests go that no operation takes.
+const UNMATCHED: Route = Route { method: "*", path: "*", operation: "unmatched" };
+
+/// Shared by every operation of both listeners.
+pub struct Edge {
+    /// Told when the service begins to drain: it is no longer ready.
+    pub draining: Stop,
+    /// Told when connections are to be closed: answers without an end are ended.
+    pub closing: Stop,
+    /// Requests that have not been answered yet, and changes that go on without their client.
+    pub in_flight: TaskTracker,
+    pub(super) world: World,
+    pub(super) proxies: Arc<[IpNet]>,
+    pub(super) request_timeout: Duration,
+    pub(super) durations: Durations,
+    settings: Settings,
+    render: Render,
+}
+
+impl Edge {
+    /// The edge of one service. Telemetry has started by now, or there will be no metrics.
+    #[must_use]
+    pub fn new(settings: &Settings, world: World) -> Self {
+        Self {
+            draining: Stop::new(),
+            closing: Stop::new(),
+            in_flight: TaskTracker::new(),
+            world,
+            proxies: settings.trusted_proxies.clone(),
+            request_timeout: REQUEST_TIMEOUT,
+            durations: Durations::new(),
+            settings: settings.clone(),
+            render: Render::default(),
+        }
+    }
+
+    /// What client apps see: `routes` and the health operations.
+    pub fn public(self: &Arc<Self>, routes: Routes, probe: Probe) -> Surface {
+        self.surface(routes, health::routes(probe, self.draining.clone()), Guard::new(&[]))
+    }
+
+    /// What gateways and admin services see: `routes`, the health operations and the metrics. Where tokens are set,
+    /// only the health operations are open without one.
+    pub fn internal(self: &Arc<Self>, routes: Routes, probe: Probe) -> Surface {
+        let guarded = routes.merge(health::metrics_routes(self.render.clone()));
+        let open = health::routes(probe, self.draining.clone());
+        self.surface(guarded, open, Guard::new(&self.settings.internal_tokens))
+    }
+
+    /// From now on `GET /metrics` answers what `render` gives. The first call counts.
+    pub fn serve_metrics(&self, render: impl Fn() -> String + Send + Sync + 'static) {
+        let _ = self.render.set(Box::new(render));
+    }
+
+    fn surface(self: &Arc<Self>, guarded: Routes, open: Routes, guard: Guard) -> Surface {
+        let guard = Arc::new(guard);
+        let list = [guarded.list(), open.list()].concat();
+        let guarded = guarded.into_entries().into_iter().map(|entry| (entry, guard.clone()));
+        let nobody = Arc::new(Guard::Open);
+        let open = open.into_entries().into_iter().map(|entry| (entry, nobody.clone()));
+        let mut router = Router::new();
+        for (Entry { route, kind, handler }, guard) in guarded.chain(open) {
+            let operation = Operation::new(self.clone(), route, kind, guard);
+            let layer = from_fn_with_state(operation, operation::run);
+            router = router.route(route.path, handler.route_layer(layer));
+        }
+        let unmatched = Operation::new(self.clone(), UNMATCHED, Kind::Read, guard);
+        let layer = from_fn_with_state(unmatched, operation::run);
+        let router = router
+            .fallback((async || Problem::not_found()).layer(layer.clone()))
+            .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer));
+        Surface::new(router, list)
+    }
+}

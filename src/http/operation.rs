@@ -1,0 +1,153 @@
+//! The line that every request walks, also one that no operation takes: request id, span, token, body, handler,
+//! headers, measure. Whatever happens on it, the answer has our shape.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderName, HeaderValue,
+        header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::{FutureExt, StreamExt};
+use opentelemetry::{global, propagation::Extractor};
+use tokio::time::{Instant, timeout};
+use tracing::{Instrument, Span, debug, field::Empty, info_span, warn};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::{
+    Edge, Problem, Route, body,
+    client_address::{self, Peer},
+    guard::Guard,
+    measure::{End, method_label},
+    problem::ProblemCode,
+    request_id,
+    routes::Kind,
+};
+
+/// One operation, and what its requests meet before and after its handler.
+pub(super) struct Operation {
+    edge: Arc<Edge>,
+    route: Route,
+    kind: Kind,
+    guard: Arc<Guard>,
+}
+
+impl Operation {
+    pub(super) fn new(edge: Arc<Edge>, route: Route, kind: Kind, guard: Arc<Guard>) -> Arc<Self> {
+        Arc::new(Self { edge, route, kind, guard })
+    }
+
+    /// The request's span. Its parent is the caller's, where the caller names one.
+    fn span(&self, headers: &HeaderMap, method: &'static str, request_id: &HeaderValue) -> Span {
+        let span = info_span!(
+            "request",
+            otel.name = self.route.operation,
+            otel.kind = "server",
+            otel.status_code = Empty,
+            operation = self.route.operation,
+            request_id = request_id.to_str().unwrap_or_default(),
+            http.request.method = method,
+            http.route = self.route.path,
+            http.response.status_code = Empty,
+            error.type = Empty,
+        );
+        if headers.contains_key("traceparent") {
+            let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Carrier(headers)));
+            // Fails only where nobody traces, which is no fault.
+            let _ = span.set_parent(parent);
+        }
+        span
+    }
+
+    /// The answer, also where the handler panics or takes too long.
+    async fn answer(&self, request: Request, next: Next) -> Response {
+        let work = AssertUnwindSafe(self.handle(request, next)).catch_unwind();
+        match timeout(self.edge.request_timeout, work).await {
+            Ok(Ok(answer)) => answer.into_response(),
+            Ok(Err(_panic)) => Problem::panicked().into_response(),
+            Err(_elapsed) => {
+                warn!("no answer within the request timeout");
+                Problem::busy().into_response()
+            }
+        }
+    }
+
+    async fn handle(&self, request: Request, next: Next) -> Result<Response, Problem> {
+        self.guard.admit(request.headers())?;
+        let (mut parts, body) = request.into_parts();
+        if let Some(Peer(peer)) = parts.extensions.get::<Peer>().copied() {
+            parts.extensions.insert(client_address::find(peer, &parts.headers, &self.edge.proxies));
+        }
+        let bytes = body::read(body).await?;
+        let answer = next.run(Request::from_parts(parts, Body::from(bytes)));
+        match self.kind {
+            Kind::Read => Ok(answer.await),
+            Kind::Change => {
+                let change = self.edge.in_flight.track_future(answer.instrument(Span::current()));
+                // Fails only with a panic, or when the runtime is being torn down and nobody listens any more.
+                tokio::spawn(change).await.map_err(|_| Problem::panicked())
+            }
+            Kind::Stream => Ok(self.ended_by_the_drain(answer.await)),
+        }
+    }
+
+    fn ended_by_the_drain(&self, answer: Response) -> Response {
+        let closing = self.edge.closing.clone().cancelled_owned();
+        answer.map(|body| Body::from_stream(body.into_data_stream().take_until(closing)))
+    }
+
+    fn finish(&self, method: &'static str, started: Instant, response: &Response) {
+        let status = response.status().as_u16();
+        let code = response.extensions().get::<ProblemCode>().copied();
+        let span = Span::current();
+        span.record("http.response.status_code", status);
+        if let Some(ProblemCode(code)) = code {
+            span.record("error.type", code);
+        }
+        if response.status().is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+        let took = started.elapsed();
+        debug!(status, took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered");
+        self.edge.durations.record(self.route, &End { method, status, code, took });
+    }
+}
+
+/// Middleware: walks the line for one request.
+pub(super) async fn run(State(operation): State<Arc<Operation>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    // Held until the answer is there: a drain waits for it.
+    let _in_flight = operation.edge.in_flight.token();
+    let request_id = request_id::choose(request.headers(), &operation.edge.world);
+    let method = method_label(request.method());
+    let span = operation.span(request.headers(), method, &request_id);
+    async {
+        let mut response = operation.answer(request, next).await;
+        let headers = response.headers_mut();
+        headers.insert(request_id::HEADER, request_id);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        operation.finish(method, started, &response);
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// Headers as the propagator reads them.
+struct Carrier<'a>(&'a HeaderMap);
+
+impl Extractor for Carrier<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}

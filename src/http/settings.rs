@@ -1,0 +1,138 @@
+//! What an operator may choose about the two listeners.
+
+use std::{sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{ListenAddress, client_address::parse_network};
+use crate::base::{Secret, settings::Reader};
+
+/// The listeners' settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where client apps are served.
+    pub public: ListenAddress,
+    /// Where gateways and admin services are served.
+    pub internal: ListenAddress,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// Any one of these opens the internal listener; none: it is open.
+    pub internal_tokens: Vec<Secret>,
+    /// How long a drain may take before it is cut.
+    pub shutdown_timeout: Duration,
+}
+
+impl Settings {
+    /// Reads them.
+    pub fn read(reader: &mut Reader) -> Self {
+        let mut address = |name, default: ListenAddress| {
+            reader.declare_default(name, &default);
+            reader.optional(name, ListenAddress::TAKES, ListenAddress::parse).unwrap_or(default)
+        };
+        let public = address("AUTHSESSION_PUBLIC_HTTP_ADDR", ListenAddress::on("", 8080));
+        let internal = address("AUTHSESSION_INTERNAL_HTTP_ADDR", ListenAddress::on("127.0.0.1", 8081));
+        if public == internal && public.port != 0 {
+            reader.fault(
+                "AUTHSESSION_PUBLIC_HTTP_ADDR and AUTHSESSION_INTERNAL_HTTP_ADDR take two different addresses",
+            );
+        }
+        Self {
+            public,
+            internal,
+            trusted_proxies: read_proxies(reader).into(),
+            internal_tokens: read_tokens(reader),
+            shutdown_timeout: reader.duration(
+                "AUTHSESSION_SHUTDOWN_TIMEOUT",
+                Duration::from_secs(10),
+                Duration::from_hours(1),
+            ),
+        }
+    }
+}
+
+fn read_proxies(reader: &mut Reader) -> Vec<IpNet> {
+    let takes = "a comma-separated list of networks such as 10.0.0.0/8,2001:db8::/32";
+    reader
+        .optional("AUTHSESSION_TRUSTED_PROXIES", takes, |value| {
+            value.split(',').map(|network| parse_network(network.trim())).collect()
+        })
+        .unwrap_or_default()
+}
+
+fn read_tokens(reader: &mut Reader) -> Vec<Secret> {
+    // TLS variables are known and refused, so that nobody believes to be protected who is not.
+    for name in [
+        "AUTHSESSION_INTERNAL_TLS_CERT_FILE",
+        "AUTHSESSION_INTERNAL_TLS_KEY_FILE",
+        "AUTHSESSION_INTERNAL_TLS_CLIENT_CA_FILE",
+    ] {
+        let takes = "no value: TLS on the internal listener is not served yet";
+        let _: Option<()> = reader.optional(name, takes, |_| None);
+    }
+    let takes = "a comma-separated list of tokens, each of visible ASCII characters";
+    reader
+        .optional("AUTHSESSION_INTERNAL_AUTH_TOKENS", takes, |value| {
+            let usable = |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+            let token = |token: &str| usable(token).then(|| Secret::new(token));
+            value.split(',').map(|text| token(text.trim())).collect()
+        })
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::settings::Faults;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, Faults> {
+        let mut reader =
+            Reader::new(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let settings = Settings::read(&mut reader);
+        reader.finish().map(|()| settings)
+    }
+
+    #[test]
+    fn nothing_set_is_the_contract_s_default() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.public.to_string(), ":8080");
+        assert_eq!(settings.internal.to_string(), "127.0.0.1:8081");
+        assert!(settings.trusted_proxies.is_empty() && settings.internal_tokens.is_empty());
+        assert_eq!(settings.shutdown_timeout, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn lists_are_split_at_commas() {
+        let settings = read(&[
+            ("AUTHSESSION_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32,192.0.2.1"),
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "one, two"),
+        ])
+        .unwrap();
+        assert_eq!(settings.trusted_proxies.len(), 3);
+        assert_eq!(settings.internal_tokens, [Secret::new("one"), Secret::new("two")]);
+    }
+
+    #[test]
+    fn faults_name_the_variable_and_repeat_no_value() {
+        for (name, value) in [
+            ("AUTHSESSION_PUBLIC_HTTP_ADDR", "8080"),
+            ("AUTHSESSION_TRUSTED_PROXIES", "10.0.0.0/8,"),
+            ("AUTHSESSION_TRUSTED_PROXIES", "10.0.0.0/33"),
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "hunter2,,"),
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "hunter2 x"),
+            ("AUTHSESSION_SHUTDOWN_TIMEOUT", "0s"),
+            ("AUTHSESSION_INTERNAL_TLS_CERT_FILE", "/tls/cert.pem"),
+        ] {
+            let faults = read(&[(name, value)]).unwrap_err().0;
+            assert_eq!(faults.len(), 1, "{name}={value}");
+            assert!(faults[0].starts_with(name) && !faults[0].contains("hunter2"), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn one_address_cannot_be_both_listeners() {
+        let same = [("AUTHSESSION_PUBLIC_HTTP_ADDR", ":1"), ("AUTHSESSION_INTERNAL_HTTP_ADDR", ":1")];
+        assert!(read(&same).is_err());
+        let chosen = [("AUTHSESSION_PUBLIC_HTTP_ADDR", ":0"), ("AUTHSESSION_INTERNAL_HTTP_ADDR", ":0")];
+        assert!(read(&chosen).is_ok());
+    }
+}

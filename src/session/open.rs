@@ -1,0 +1,94 @@
+//! Opening a session: what a login ends in. Not an operation of its own; `challenge` calls it.
+
+use tracing::{info, warn};
+
+use super::{
+    LimitPolicy, Revocation, Session, SessionId, Sessions,
+    store::{Flag, Opened},
+};
+use crate::{
+    base::{Cause, DeviceKey, Unavailable},
+    engine::{Names, Place},
+};
+
+/// Which session to open.
+pub struct Request<'a> {
+    /// For whom.
+    pub user_id: &'a str,
+    /// For which device.
+    pub key: DeviceKey,
+    /// What gives the right to: the challenge's id. Opening again with the same origin and key finds the same session.
+    pub origin: &'a str,
+}
+
+/// How opening ended.
+pub enum Opening {
+    /// The session is active, opened now or by an earlier run of the same request.
+    Open(SessionId),
+    /// An earlier run opened it, and it has been revoked since. Nothing was opened.
+    Ended,
+    /// The user was blocked when this was tried; see [`Sessions::lift`].
+    Blocked(Flag),
+    /// The user has as many sessions as he may have.
+    LimitReached,
+}
+
+impl Sessions {
+    /// Opens the session that `request` is for, once, however often it is asked. The gateway knows of it on return
+    /// where its store answers in time, and soon after where it does not.
+    pub async fn open(&self, request: &Request<'_>) -> Result<Opening, Unavailable> {
+        let names = self.keys.names().await?;
+        let session = self.requested(names, request);
+        loop {
+            match self.store.open(&session, self.settings.max_per_user).await? {
+                Opened::Fresh => {
+                    info!(device_session_id = %session.id, user_id = session.user_id, "session opened");
+                    break;
+                }
+                Opened::Already => break,
+                Opened::Ended => return Ok(Opening::Ended),
+                Opened::Blocked(flag) => return Ok(Opening::Blocked(flag)),
+                Opened::Full => match self.settings.limit_policy {
+                    LimitPolicy::Reject => return Ok(Opening::LimitReached),
+                    LimitPolicy::RevokeOldest => self.make_room(&session.id.place).await?,
+                },
+            }
+        }
+        if let Err(error) = self.publisher.publish(session.id.place.shard).await {
+            warn!(cause = %error.source, "the gateway will learn of a new session later");
+        }
+        Ok(Opening::Open(session.id))
+    }
+
+    /// Takes back the block that was met when opening. Right only where the user service, asked *after* the block was
+    /// met, admits the user: a block is told to the user service before it is noted here, so it must have been lifted
+    /// there since.
+    pub async fn lift(&self, user_id: &str, flag: &Flag) -> Result<(), Unavailable> {
+        let place = self.keys.names().await?.place("user", user_id);
+        self.store.lift(&place, flag).await
+    }
+
+    fn requested(&self, names: &Names, request: &Request<'_>) -> Session {
+        Session {
+            id: SessionId::derive(names, request.user_id, request.origin.as_bytes(), &request.key),
+            user_id: request.user_id.to_owned(),
+            key: request.key,
+            created_at: self.now(),
+            revocation: None,
+        }
+    }
+
+    /// Revokes the user's oldest sessions until there is room for one more.
+    async fn make_room(&self, place: &Place) -> Result<(), Unavailable> {
+        let Some(limit) = self.settings.max_per_user else { return Ok(()) };
+        let mut sessions = self.all_active(place).await?;
+        sessions.sort_by_key(|session| (session.created_at, session.id.suffix));
+        // Fewer than expected where somebody else has made room meanwhile: then the caller's next try shows it.
+        let room =
+            sessions.len().saturating_add(1).saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+        sessions.truncate(room);
+        let revocation = Revocation { at: self.now(), cause: Cause::system("session_limit") };
+        self.store.revoke(&sessions, &revocation, None).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! `revokeAllUserSessions`: ends every session that a user has.
+//!
+//! In chunks, since one commit over many thousand sessions would hold up the store. The first chunk's commit notes
+//! the intent, so that `unfinished` completes it if this process dies half-way.
+
+use tracing::info;
+
+use super::{Error, Revocation, Session, SessionId, Sessions, record::Job, store::ActivePage};
+use crate::{
+    base::{Cause, Unavailable},
+    engine::{Place, record::Record},
+};
+
+/// How many sessions one commit revokes: about 1 ms of the store's time.
+const CHUNK: usize = 100;
+
+impl Sessions {
+    /// Revokes all active sessions of `user_id` and returns their ids, which are none where he had none. On return
+    /// the gateway's records say so.
+    pub async fn revoke_all_user_sessions(
+        &self,
+        user_id: &str,
+        cause: Cause,
+    ) -> Result<Vec<SessionId>, Error> {
+        let place = self.keys.names().await?.place("user", user_id);
+        let revocation = Revocation { at: self.now(), cause };
+        let revoked = self.revoke_all(&place, &revocation).await;
+        // Before the answer to a failure, too: what was revoked shall be in effect as soon as can be.
+        let published = self.publisher.publish(place.shard).await;
+        let revoked = revoked?;
+        published?;
+        if revoked.is_empty() && !self.users.exists(user_id).await? {
+            return Err(Error::SubjectNotFound);
+        }
+        info!(user_id, count = revoked.len(), reason_code = revocation.cause.reason_code, "sessions revoked");
+        Ok(revoked)
+    }
+
+    async fn revoke_all(
+        &self,
+        place: &Place,
+        revocation: &Revocation,
+    ) -> Result<Vec<SessionId>, Unavailable> {
+        let first = self.store.active_page(place, None, CHUNK).await?;
+        let job = Job::new(revocation, false);
+        let one_step = first.next.is_none() && first.sessions.len() <= CHUNK;
+        let mut revoked = Vec::new();
+        self.revoke_pages(place, revocation, first, (!one_step).then_some(&job), &mut revoked).await?;
+        if !one_step {
+            self.store.finish_job(place, &job.encode()).await?;
+        }
+        Ok(revoked)
+    }
+
+    /// Revokes the sessions of `page` and of all that follow it, and adds their ids to `revoked`.
+    pub(super) async fn revoke_pages(
+        &self,
+        place: &Place,
+        revocation: &Revocation,
+        mut page: ActivePage,
+        mut job: Option<&Job>,
+        revoked: &mut Vec<SessionId>,
+    ) -> Result<(), Unavailable> {
+        loop {
+            for chunk in page.sessions.chunks(CHUNK) {
+                self.revoke_chunk(chunk, revocation, job.take(), revoked).await?;
+            }
+            let Some(next) = page.next else { return Ok(()) };
+            page = self.store.active_page(place, Some(&next), CHUNK).await?;
+        }
+    }
+
+    async fn revoke_chunk(
+        &self,
+        chunk: &[Session],
+        revocation: &Revocation,
+        job: Option<&Job>,
+        revoked: &mut Vec<SessionId>,
+    ) -> Result<(), Unavailable> {
+        let mut rest = chunk.to_vec();
+        while !rest.is_empty() && !self.store.revoke(&rest, revocation, job).await? {
+            // Some of them have been revoked by others meanwhile: those are not ours to count.
+            rest = self.still_active(rest).await?;
+        }
+        revoked.extend(rest.into_iter().map(|session| session.id));
+        Ok(())
+    }
+
+    async fn still_active(&self, sessions: Vec<Session>) -> Result<Vec<Session>, Unavailable> {
+        let mut active = Vec::with_capacity(sessions.len());
+        for session in sessions {
+            let found = self.store.find(&session.id, self.now()).await?;
+            active.extend(found.filter(|found| found.revocation.is_none()));
+        }
+        Ok(active)
+    }
+}

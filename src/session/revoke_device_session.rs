@@ -1,0 +1,36 @@
+//! `revokeDeviceSession`: ends one session.
+
+use tracing::info;
+
+use super::{Error, Revocation, SessionId, Sessions};
+use crate::base::Cause;
+
+/// What became of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It was active and is revoked now.
+    Revoked,
+    /// It had been revoked before; nothing about that has changed.
+    AlreadyRevoked,
+}
+
+impl Sessions {
+    /// Revokes the session called `id`. On return the gateway's record says so, whichever outcome it is.
+    pub async fn revoke_device_session(&self, id: &str, cause: Cause) -> Result<Outcome, Error> {
+        let id = SessionId::parse(id).ok_or(Error::SessionNotFound)?;
+        let revocation = Revocation { at: self.now(), cause };
+        let outcome = loop {
+            let session = self.store.find(&id, self.now()).await?.ok_or(Error::SessionNotFound)?;
+            if session.revocation.is_some() {
+                break Outcome::AlreadyRevoked;
+            }
+            if self.store.revoke(&[session], &revocation, None).await? {
+                info!(device_session_id = %id, reason_code = revocation.cause.reason_code, "session revoked");
+                break Outcome::Revoked;
+            }
+            // Somebody else has just revoked it: the next look will show it.
+        };
+        self.publisher.publish(id.place.shard).await?;
+        Ok(outcome)
+    }
+}

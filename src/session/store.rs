@@ -1,0 +1,254 @@
+//! Where sessions lie, and the atomic steps that change them.
+//!
+//! | collection | item | value |
+//! |---|---|---|
+//! | `a:<user>` | 16 bytes of session suffix | [`Active`] |
+//! | `r:<user>` | the same | [`Revoked`] |
+//! | `b:<user>` | `b` | [`Blocked`] |
+//! | `j` | the user's key | [`Job`] |
+//!
+//! All of a user's collections lie in one shard, so that opening, revoking and blocking are serialised against one
+//! another. Every step that changes a session announces it in the same commit.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    model::{Revocation, Session, SessionId},
+    record::{Active, Announcement, Blocked, Job, Revoked, read_active},
+};
+use crate::{
+    base::{Timestamp, Unavailable},
+    engine::{Collection, Commit, Cursor, Engine, Item, Place, Shard, Verdict, record::Record},
+};
+
+/// The last of a revoked session is kept at least this long, however short the retention: while the challenge that
+/// opened it can still be replayed, the store must know that it was revoked.
+const LEAST_KEPT: Duration = Duration::from_secs(60 * 60);
+
+pub(super) struct Store {
+    pub(super) engine: Arc<dyn Engine>,
+    /// How long a revoked session can still be read.
+    pub(super) retention: Duration,
+}
+
+/// How opening ended.
+pub(super) enum Opened {
+    Fresh,
+    /// An earlier run of the same request opened it.
+    Already,
+    /// An earlier run opened it, and it has been revoked since.
+    Ended,
+    /// The user is blocked; this is the flag that says so.
+    Blocked(Flag),
+    /// The user has as many sessions as he may have.
+    Full,
+}
+
+/// A block as it was found, so that lifting it can make sure that it lifts this one and no later one.
+pub struct Flag(Vec<u8>);
+
+/// A walk through a user's active sessions.
+pub(super) struct ActivePage {
+    pub(super) sessions: Vec<Session>,
+    pub(super) next: Option<Cursor>,
+}
+
+impl Store {
+    /// The session, as long as it may be read.
+    pub(super) async fn find(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, Unavailable> {
+        // Active first: a session only ever moves from active to revoked, so it cannot slip past between the reads.
+        let item = active(&id.place).item(id.suffix);
+        if let Some(bytes) = self.get(&item).await? {
+            return read_active(&item, id.clone(), &bytes).map(Some);
+        }
+        let item = revoked(&id.place).item(id.suffix);
+        let Some(bytes) = self.get(&item).await? else { return Ok(None) };
+        let record = Revoked::decode(&item, &bytes)?;
+        Ok((now < record.expires_at).then(|| record.into_session(id.clone())))
+    }
+
+    /// Opens `session` unless the user is blocked or has `limit` sessions already.
+    pub(super) async fn open(&self, session: &Session, limit: Option<u64>) -> Result<Opened, Unavailable> {
+        let place = &session.id.place;
+        let item = active(place).item(session.id.suffix);
+        let mut commit = Commit::on(place.shard);
+        let not_blocked = commit.absent(flag(place));
+        let not_ended = commit.absent(revoked(place).item(session.id.suffix));
+        let not_open = commit.absent(item.clone());
+        if let Some(limit) = limit {
+            commit.count_below(active(place), limit);
+        }
+        commit.put(item, Active::of(session).encode());
+        commit.announce(Announcement::of(session).encode());
+        Ok(match self.engine.commit(commit).await? {
+            Verdict::Done => Opened::Fresh,
+            Verdict::Refused(refusal) if refusal.check == not_blocked => {
+                Opened::Blocked(Flag(refusal.found.unwrap_or_default()))
+            }
+            Verdict::Refused(refusal) if refusal.check == not_ended => Opened::Ended,
+            Verdict::Refused(refusal) if refusal.check == not_open => Opened::Already,
+            Verdict::Refused(_) => Opened::Full,
+        })
+    }
+
+    /// Revokes all of `sessions`, which are one user's and active, or none: `false` where one of them has been revoked
+    /// meanwhile.
+    pub(super) async fn revoke(
+        &self,
+        sessions: &[Session],
+        revocation: &Revocation,
+        job: Option<&Job>,
+    ) -> Result<bool, Unavailable> {
+        let Some(first) = sessions.first() else { return Ok(true) };
+        let place = &first.id.place;
+        let expires_at = revocation.at.after(self.retention);
+        let mut commit = Commit::on(place.shard);
+        for session in sessions {
+            let item = active(place).item(session.id.suffix);
+            commit.unchanged(item.clone(), Some(&Active::of(session).encode()));
+            commit.delete(item);
+            let record = Revoked::of(session, revocation, expires_at);
+            commit.put(revoked(place).item(session.id.suffix), record.encode());
+            let ended = Session { revocation: Some(revocation.clone()), ..session.clone() };
+            commit.announce(Announcement::of(&ended).encode());
+        }
+        commit.expire(revoked(place), self.retention.max(LEAST_KEPT));
+        if let Some(job) = job {
+            commit.put(job_item(place), job.encode());
+        }
+        Ok(self.engine.commit(commit).await? == Verdict::Done)
+    }
+
+    /// About `limit` active sessions of a user, none of them twice within a page.
+    pub(super) async fn active_page(
+        &self,
+        place: &Place,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<ActivePage, Unavailable> {
+        let page = self.engine.list(&active(place), from, limit).await?;
+        let distinct: BTreeMap<Vec<u8>, Vec<u8>> = page.items.into_iter().collect();
+        let mut sessions = Vec::with_capacity(distinct.len());
+        for (name, bytes) in distinct {
+            let item = active(place).item(name);
+            let id = id_of(place, &item)?;
+            sessions.push(read_active(&item, id, &bytes)?);
+        }
+        Ok(ActivePage { sessions, next: page.next })
+    }
+
+    /// Revoked sessions of a user that may still be read, and those whose time is over.
+    pub(super) async fn revoked_page(
+        &self,
+        place: &Place,
+        from: Option<&Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<(ActivePage, Vec<Item>), Unavailable> {
+        let page = self.engine.list(&revoked(place), from, limit).await?;
+        let (mut sessions, mut over) = (Vec::new(), Vec::new());
+        for (name, bytes) in page.items {
+            let item = revoked(place).item(name);
+            let record = Revoked::decode(&item, &bytes)?;
+            if now < record.expires_at {
+                sessions.push(record.into_session(id_of(place, &item)?));
+            } else if record.expires_at.after(LEAST_KEPT) <= now {
+                over.push(item);
+            }
+        }
+        Ok((ActivePage { sessions, next: page.next }, over))
+    }
+
+    /// Throws revoked sessions away whose time is over. Nothing can bring them back, so nothing need be checked.
+    pub(super) async fn forget(&self, place: &Place, over: Vec<Item>) -> Result<(), Unavailable> {
+        let mut commit = Commit::on(place.shard);
+        for item in over {
+            commit.delete(item);
+        }
+        self.engine.commit(commit).await.map(drop)
+    }
+
+    /// How many active sessions a user has.
+    pub(super) async fn count_active(&self, place: &Place) -> Result<u64, Unavailable> {
+        self.engine.count(&active(place)).await
+    }
+
+    /// From now on nothing is opened for the user, and somebody will see to it that nothing stays open.
+    pub(super) async fn block(&self, place: &Place, blocked: &Blocked, job: &Job) -> Result<(), Unavailable> {
+        let mut commit = Commit::on(place.shard);
+        commit.put(flag(place), blocked.encode());
+        commit.put(job_item(place), job.encode());
+        self.engine.commit(commit).await.map(drop)
+    }
+
+    /// Takes this very block away; a later one stays.
+    pub(super) async fn lift(&self, place: &Place, found: &Flag) -> Result<(), Unavailable> {
+        let mut commit = Commit::on(place.shard);
+        commit.unchanged(flag(place), Some(&found.0));
+        commit.delete(flag(place));
+        self.engine.commit(commit).await.map(drop)
+    }
+
+    /// Every user with unfinished revocations, and the record that says so.
+    pub(super) async fn jobs(&self) -> Result<Vec<(Place, Vec<u8>)>, Unavailable> {
+        let mut jobs = Vec::new();
+        for shard in self.engine.populated("j").await? {
+            let mut from = None;
+            loop {
+                let page = self.engine.list(&Collection::new(shard, "j"), from.as_ref(), 100).await?;
+                jobs.extend(
+                    page.items.into_iter().filter_map(|(name, bytes)| Some((place_of(shard, name)?, bytes))),
+                );
+                from = page.next;
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// The job that was found as `bytes`.
+    pub(super) fn read_job(&self, place: &Place, bytes: &[u8]) -> Result<Job, Unavailable> {
+        Job::decode(&job_item(place), bytes)
+    }
+
+    /// The work is done, unless somebody has ordered more since.
+    pub(super) async fn finish_job(&self, place: &Place, job: &[u8]) -> Result<(), Unavailable> {
+        let mut commit = Commit::on(place.shard);
+        commit.unchanged(job_item(place), Some(job));
+        commit.delete(job_item(place));
+        self.engine.commit(commit).await.map(drop)
+    }
+
+    async fn get(&self, item: &Item) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(self.engine.get(std::slice::from_ref(item)).await?.pop().flatten())
+    }
+}
+
+fn active(place: &Place) -> Collection {
+    place.collection("a")
+}
+
+fn revoked(place: &Place) -> Collection {
+    place.collection("r")
+}
+
+fn flag(place: &Place) -> Item {
+    place.collection("b").item("b")
+}
+
+fn job_item(place: &Place) -> Item {
+    Collection::new(place.shard, "j").item(place.key.as_bytes())
+}
+
+fn place_of(shard: Shard, name: Vec<u8>) -> Option<Place> {
+    Some(Place { shard, key: String::from_utf8(name).ok()? })
+}
+
+fn id_of(place: &Place, item: &Item) -> Result<SessionId, Unavailable> {
+    let suffix = item.name.as_slice().try_into();
+    let suffix = suffix
+        .map_err(|_| Unavailable::new("store", format!("a strange name in {}", item.collection.name)))?;
+    Ok(SessionId { place: place.clone(), suffix })
+}
