@@ -9,6 +9,7 @@ pub mod embedded;
 mod keys;
 mod outbox;
 pub mod record;
+pub mod redis;
 mod shard;
 
 use async_trait::async_trait;

@@ -1,0 +1,247 @@
+//! One connection and the task that keeps it: it connects, notices that a connection has died, gone silent or leads
+//! to a server that takes no writes, and replaces it. Callers never connect themselves.
+
+use std::{
+    io,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use redis::{
+    Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind,
+    aio::MultiplexedConnection,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::topology::Topology;
+
+/// How long a connection may be idle before it is asked whether it lives.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// After a failed attempt, calls fail at once for so long; then the next one makes the keeper try again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often the keeper tries while nobody calls.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What callers can do now.
+#[derive(Clone)]
+pub(super) enum Link {
+    /// Use this connection.
+    Up(Connection),
+    /// Wait: a connection is being made, or will be as soon as somebody wants one.
+    Soon,
+    /// Give up: an attempt has just failed.
+    Down(RedisError),
+}
+
+/// What is asked of a connection.
+#[derive(Clone, Copy)]
+pub(super) enum Request<'a> {
+    /// One command.
+    One(&'a Cmd),
+    /// Several, in one go.
+    Many(&'a Pipeline),
+}
+
+/// A connection that many callers share.
+#[derive(Clone)]
+pub(super) struct Connection {
+    wire: MultiplexedConnection,
+    health: Arc<Health>,
+}
+
+struct Health {
+    /// Cancelled when it must not be used any more.
+    gone: CancellationToken,
+    /// Why, if the server itself said so.
+    refusal: OnceLock<RedisError>,
+    waiting: AtomicUsize,
+    born: Instant,
+    /// Milliseconds from `born` to the last answer.
+    answered: AtomicU64,
+}
+
+impl Connection {
+    fn new(wire: MultiplexedConnection, gone: CancellationToken) -> Self {
+        let (refusal, waiting, answered) = (OnceLock::new(), AtomicUsize::new(0), AtomicU64::new(0));
+        Self { wire, health: Arc::new(Health { gone, refusal, waiting, born: Instant::now(), answered }) }
+    }
+
+    /// Whether it must not be used any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.health.gone.is_cancelled()
+    }
+
+    /// Sends `request` and waits for the answer, no longer than `until`. A connection that fails, that refuses to
+    /// serve us, or on which nothing at all was heard meanwhile is replaced for those who come after.
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        request: Request<'_>,
+        until: Instant,
+    ) -> RedisResult<T> {
+        let begun = self.health.age();
+        let _waiting = Waiting::on(&self.health);
+        let mut wire = self.wire.clone();
+        let answer = timeout_at(until, async {
+            match request {
+                Request::One(command) => command.query_async(&mut wire).await,
+                Request::Many(pipeline) => pipeline.query_async(&mut wire).await,
+            }
+        });
+        match answer.await {
+            Ok(Ok(answer)) => {
+                self.health.answered.store(self.health.age(), Relaxed);
+                Ok(answer)
+            }
+            Ok(Err(error)) => {
+                self.judge(&error);
+                Err(error)
+            }
+            Err(_late) => {
+                if self.health.answered.load(Relaxed) <= begun {
+                    self.health.gone.cancel();
+                }
+                Err(io::Error::from(io::ErrorKind::TimedOut).into())
+            }
+        }
+    }
+
+    /// Gives the connection up if `error`, an answer that came over it, says that it is of no use.
+    pub(super) fn judge(&self, error: &RedisError) {
+        if error.is_unrecoverable_error() || error.is_io_error() {
+            self.health.gone.cancel();
+        } else if is_refusal(error) {
+            self.health.refusal.get_or_init(|| error.clone());
+            self.health.gone.cancel();
+        } else {
+            self.health.answered.store(self.health.age(), Relaxed);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let heartbeat = u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX);
+        let silent = self.health.age().saturating_sub(self.health.answered.load(Relaxed));
+        self.health.waiting.load(Relaxed) == 0 && silent >= heartbeat
+    }
+}
+
+impl Health {
+    /// In milliseconds. The connection itself is the first answer.
+    fn age(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Counts a caller as long as it waits, also when it gives up.
+struct Waiting<'a>(&'a Health);
+
+impl<'a> Waiting<'a> {
+    fn on(health: &'a Health) -> Self {
+        health.waiting.fetch_add(1, Relaxed);
+        Self(health)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Whether the server says that it serves no writes now: after a failover the same address may lead to a replica.
+fn is_refusal(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown
+        )
+    )
+}
+
+/// Keeps one connection.
+pub(super) struct Keeper {
+    /// Where connections come from.
+    pub(super) topology: Topology,
+    /// How long connecting, or an answer to a heartbeat, may take.
+    pub(super) patience: Duration,
+    /// Whose connection it is, for the log.
+    pub(super) dependency: &'static str,
+    /// Tells callers.
+    pub(super) link: watch::Sender<Link>,
+    /// Callers tell that they wait.
+    pub(super) wanted: Arc<Notify>,
+}
+
+impl Keeper {
+    /// Works until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        stop.run_until_cancelled_owned(self.keep()).await;
+    }
+
+    async fn keep(self) {
+        let mut was_up = true;
+        loop {
+            match self.connect().await {
+                Ok(connection) => {
+                    if !was_up {
+                        tracing::info!(dependency = self.dependency, "Redis is back");
+                    }
+                    was_up = true;
+                    self.link.send_replace(Link::Up(connection.clone()));
+                    self.watch_over(&connection).await;
+                    tracing::warn!(dependency = self.dependency, "a Redis connection failed, making another");
+                    self.link.send_replace(Link::Soon);
+                    if let Some(refusal) = connection.health.refusal.get() {
+                        self.rest(refusal).await;
+                    }
+                }
+                Err(error) => {
+                    if was_up {
+                        tracing::warn!(dependency = self.dependency, error = %error, "Redis is away");
+                    }
+                    was_up = false;
+                    self.rest(&error).await;
+                    drop(timeout(RETRY, self.wanted.notified()).await);
+                }
+            }
+        }
+    }
+
+    async fn connect(&self) -> RedisResult<Connection> {
+        let gone = CancellationToken::new();
+        let until = Instant::now() + self.patience;
+        let Ok(wire) = timeout_at(until, self.topology.dial(gone.clone())).await else {
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        };
+        let connection = Connection::new(wire?, gone);
+        // A server that is still loading its data lets us in and then serves nothing.
+        connection.ask::<()>(Request::One(&redis::cmd("PING")), until).await?;
+        Ok(connection)
+    }
+
+    /// Lets calls fail at once for a moment: a server that is away is not asked by every one of them.
+    async fn rest(&self, cause: &RedisError) {
+        self.link.send_replace(Link::Down(cause.clone()));
+        sleep(PAUSE).await;
+        self.link.send_replace(Link::Soon);
+    }
+
+    /// Returns when `connection` must be replaced.
+    async fn watch_over(&self, connection: &Connection) {
+        let ping = redis::cmd("PING");
+        while !connection.is_gone() {
+            let gone = connection.health.gone.cancelled();
+            if timeout(HEARTBEAT, gone).await.is_err() && connection.is_idle() {
+                let until = Instant::now() + self.patience.min(HEARTBEAT);
+                // How it ended is written in the connection's health.
+                drop(connection.ask::<()>(Request::One(&ping), until).await);
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Lua scripts. Called by their hash; a server that does not know the hash (it was restarted, or flushed) gets the
+//! source. Never `SCRIPT LOAD`: on a cluster that waits for every node, the frozen ones too.
+
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, ToRedisArgs};
+
+/// A script and its hash.
+pub struct Script {
+    source: &'static str,
+    hash: String,
+}
+
+impl Script {
+    /// The script with this source.
+    #[must_use]
+    pub fn new(source: &'static str) -> Self {
+        Self { source, hash: redis::Script::new(source).get_hash().to_owned() }
+    }
+
+    /// The call that a server can serve which has run the script before.
+    pub(super) fn by_hash(&self, keys: &[impl ToRedisArgs], args: &[impl ToRedisArgs]) -> Cmd {
+        call("EVALSHA", &self.hash, keys, args)
+    }
+
+    /// The call that every server can serve.
+    pub(super) fn by_source(&self, keys: &[impl ToRedisArgs], args: &[impl ToRedisArgs]) -> Cmd {
+        call("EVAL", self.source, keys, args)
+    }
+}
+
+fn call(verb: &str, script: &str, keys: &[impl ToRedisArgs], args: &[impl ToRedisArgs]) -> Cmd {
+    let mut command = redis::cmd(verb);
+    command.arg(script).arg(keys.len());
+    for key in keys {
+        command.arg(key);
+    }
+    for arg in args {
+        command.arg(arg);
+    }
+    command
+}
+
+/// Whether the server did not run the script because it does not know the hash.
+pub(super) fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
