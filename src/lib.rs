@@ -22,4 +22,5 @@ pub mod http;
 pub mod mail;
 pub mod serve;
 pub mod session;
+pub mod telemetry;
 pub mod users;

@@ -9,6 +9,5 @@ mod upstreams;
 mod directory;
 mod kit;
 mod mail;
-mod trace_context;
 mod transport;
 mod users;

@@ -1,0 +1,14 @@
+//! What the service tells about itself: log lines, trace context, exported spans and metrics.
+#![allow(missing_docs, reason = "tests are sentences")]
+
+#[path = "../harness/otlp.rs"]
+mod otlp;
+#[path = "../harness/upstream.rs"]
+mod upstream;
+#[path = "../harness/upstreams.rs"]
+mod upstreams;
+
+mod export;
+mod kit;
+mod log;
+mod trace_context;
