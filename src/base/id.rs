@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn bytes_survive_the_round_trip_and_have_one_spelling() {
-        let bytes: [u8; 16] = std::array::from_fn(|at| at as u8 * 17);
+        let bytes: [u8; 16] = std::array::from_fn(|at| u8::try_from(at * 17).unwrap());
         let text = encode(&bytes);
         assert_eq!(text.len(), 26);
         assert_eq!(decode::<16>(&text), Some(bytes));

@@ -36,8 +36,8 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
 pub(super) fn find(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> ClientAddress {
     let mut address = peer.to_canonical();
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
-    // A line that is not text counts as one entry that is no address.
-    let mut hops = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
+    // In bytes, so that what a client sends cannot spoil what its proxy adds to the same line.
+    let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     while proxies.iter().any(|proxy| proxy.contains(&address)) {
         let Some(before) = hops.next().and_then(parse_hop) else { break };
         address = before;
@@ -46,8 +46,8 @@ pub(super) fn find(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Clie
 }
 
 /// `1.2.3.4`, `1.2.3.4:5678`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`.
-fn parse_hop(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
+fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(hop).ok()?.trim();
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
     text.parse().ok().or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::http::Method;
-use opentelemetry::{KeyValue, global, metrics::Histogram};
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Histogram, Meter},
+};
 
 use super::{Route, problem::ProblemCode};
 
@@ -25,7 +28,11 @@ pub(super) struct Durations(Histogram<f64>);
 
 impl Durations {
     pub(super) fn new() -> Self {
-        let histogram = global::meter("authsession")
+        Self::on(&global::meter("authsession"))
+    }
+
+    fn on(meter: &Meter) -> Self {
+        let histogram = meter
             .f64_histogram("http.server.request.duration")
             .with_unit("s")
             .with_description("Duration of HTTP server requests.")
@@ -58,4 +65,45 @@ impl Durations {
 pub(super) fn method_label(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::metrics::MeterProvider;
+    use opentelemetry_sdk::metrics::SdkMeterProvider;
+    use prometheus::{Registry, TextEncoder};
+
+    use super::*;
+
+    #[test]
+    fn an_operation_is_counted_by_status_and_code() {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().unwrap();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let durations = Durations::on(&provider.meter("test"));
+        let route = Route { method: "GET", path: "/a/{b}", operation: "read_a" };
+        let took = Duration::from_millis(2);
+        for (status, code) in [(200, None), (200, None), (404, Some(ProblemCode("not_found")))] {
+            durations.record(route, &End { method: "GET", status, code, took });
+        }
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let counts: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("http_server_request_duration_seconds_count"))
+            .collect();
+        let [fine, missing] = counts.as_slice() else { panic!("{text}") };
+        for label in
+            ["http_route=\"/a/{b}\"", "authsession_operation=\"read_a\"", "http_request_method=\"GET\""]
+        {
+            assert!(fine.contains(label) && missing.contains(label), "{label}: {counts:?}");
+        }
+        assert!(fine.contains("http_response_status_code=\"200\"") && fine.ends_with(" 2"), "{fine}");
+        assert!(missing.contains("error_type=\"not_found\"") && missing.ends_with(" 1"), "{missing}");
+    }
+
+    #[test]
+    fn a_made_up_method_is_no_label() {
+        assert_eq!(method_label(&Method::HEAD), "HEAD");
+        assert_eq!(method_label(&Method::from_bytes(b"BREW").unwrap()), "_OTHER");
+    }
 }

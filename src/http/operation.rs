@@ -84,6 +84,8 @@ impl Operation {
             parts.extensions.insert(client_address::find(peer, &parts.headers, &self.edge.proxies));
         }
         let bytes = body::read(body).await?;
+        // A drain waits for the answer from here on; not for a client that still sends.
+        let _in_flight = self.edge.in_flight.token();
         let answer = next.run(Request::from_parts(parts, Body::from(bytes)));
         match self.kind {
             Kind::Read => Ok(answer.await),
@@ -121,8 +123,6 @@ impl Operation {
 /// Middleware: walks the line for one request.
 pub(super) async fn run(State(operation): State<Arc<Operation>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    // Held until the answer is there: a drain waits for it.
-    let _in_flight = operation.edge.in_flight.token();
     let request_id = request_id::choose(request.headers(), &operation.edge.world);
     let method = method_label(request.method());
     let span = operation.span(request.headers(), method, &request_id);
@@ -149,5 +149,74 @@ impl Extractor for Carrier<'_> {
 
     fn keys(&self) -> Vec<&str> {
         self.0.keys().map(HeaderName::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::{
+        body::{Bytes, to_bytes},
+        http::StatusCode,
+    };
+    use futures_util::stream;
+
+    use super::*;
+    use crate::{
+        base::{World, settings::Reader},
+        http::{Probe, Routes, Settings, Surface},
+    };
+
+    fn surface(routes: Routes) -> (Arc<Edge>, Surface) {
+        let settings = Settings::read(&mut Reader::default());
+        let mut edge = Edge::new(&settings, World::system());
+        edge.request_timeout = Duration::from_millis(20);
+        let edge = Arc::new(edge);
+        let probe: Probe = Arc::new(|| async { Ok(()) }.boxed());
+        let surface = edge.public(routes, probe);
+        (edge, surface)
+    }
+
+    async fn ask(surface: &Surface, method: &str, path: &str, body: Body) -> Response {
+        let request = Request::builder().method(method).uri(path).body(body).unwrap();
+        surface.answer(request, [127, 0, 0, 1].into()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_takes_too_long_is_answered_with_503_and_a_change_still_goes_on() {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let tell = Arc::new(std::sync::Mutex::new(Some(tell)));
+        let forever = || std::future::pending::<()>();
+        let slow = async move || {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            let _ = tell.lock().unwrap().take().unwrap().send(());
+        };
+        let (_, surface) = surface(
+            Routes::default().get("/forever", "forever", forever).post("/slow", "slow", slow).with_state(()),
+        );
+        let endless_body = || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        for (method, path, body) in [
+            ("GET", "/forever", Body::empty()),
+            ("POST", "/slow", Body::empty()),
+            ("POST", "/x", endless_body()),
+        ] {
+            let answer = ask(&surface, method, path, body).await;
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            assert_eq!(answer.extensions().get(), Some(&ProblemCode("service_unavailable")));
+        }
+        told.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stream_outlives_the_timeout_and_ends_when_connections_are_closed() {
+        let ticks = async || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        let (edge, surface) = surface(Routes::default().stream("/ticks", "ticks", ticks).with_state(()));
+        let answer = ask(&surface, "GET", "/ticks", Body::empty()).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let mut body = Box::pin(to_bytes(answer.into_body(), usize::MAX));
+        assert!(timeout(Duration::from_millis(60), &mut body).await.is_err());
+        edge.closing.cancel();
+        assert!(body.await.unwrap().is_empty());
     }
 }
