@@ -1,12 +1,22 @@
 //! The one list of parts, and the one place that names concrete engines and clients. Production and tests share
 //! [`build`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    base::World,
+    base::{Unavailable, World},
+    challenge::{Challenges, Dependencies},
     config::Config,
+    engine::{
+        Engine, Keys,
+        embedded::{self, Embedded},
+        redis::{self, Lane, Redis},
+    },
+    gateway::{self, LogGateway, RedisGateway, Relay},
     http::{Edge, Part, Probe, Surface, Task},
+    mail::{self, Mail},
+    session::{Publisher, Sessions},
+    users::{self, Users},
 };
 
 /// The service, built but not yet listening.
@@ -23,16 +33,99 @@ pub struct App {
 
 /// The service could not be built.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {}
+pub enum BuildError {
+    /// The embedded store cannot be used.
+    #[error("the store in AUTHSESSION_DATA_DIR cannot be opened")]
+    Embedded(#[from] embedded::OpenError),
+    /// A client for the user or mail service cannot be made.
+    #[error("a client cannot be made")]
+    Client(#[from] Unavailable),
+}
 
-/// Builds the service. Telemetry has started by now, or there will be no metrics.
-#[expect(clippy::unused_async, reason = "engines will be opened here")]
-pub async fn build(config: &Config, world: World) -> Result<App, BuildError> {
-    // MERGE: the engine, the clients, and `let probe = probe(engine)` over `Engine::ready`.
-    let probe: Probe = Arc::new(|| Box::pin(async { Ok(()) }));
-    // MERGE: each capability's part.
-    let parts: Vec<Part> = vec![];
-    Ok(assemble(config, world, parts, &probe))
+/// The store, and the way from it to the gateways.
+struct Stores {
+    engine: Arc<dyn Engine>,
+    publisher: Arc<dyn Publisher>,
+    gateway: Part,
+}
+
+/// Builds the service. Telemetry has started by now, or there will be no metrics. Inside a tokio runtime, since
+/// connections are made in the background.
+pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
+    let Stores { engine, publisher, gateway } = stores(config, &world)?;
+    let keys = Arc::new(Keys::new(engine.clone(), world.clone()));
+    let users = users(config, &engine, &keys)?;
+    let sessions = Sessions::new(
+        engine.clone(),
+        keys.clone(),
+        users.clone(),
+        publisher,
+        world.clone(),
+        config.session.clone(),
+    );
+    let (mail, mail_timeout) = mail(config)?;
+    let dependencies = Dependencies {
+        engine: engine.clone(),
+        keys,
+        users,
+        mail,
+        mail_timeout,
+        sessions: sessions.clone(),
+        world: world.clone(),
+    };
+    let challenges = Challenges::new(dependencies, config.challenge.clone());
+    let probe: Probe = Arc::new(move || {
+        let engine = engine.clone();
+        Box::pin(async move { engine.ready().await })
+    });
+    Ok(assemble(config, world, vec![challenges.part(), sessions.part(), gateway], &probe))
+}
+
+/// Redis where one is configured, else the embedded store; its own stream as the feed where no gateway Redis is.
+fn stores(config: &Config, world: &World) -> Result<Stores, BuildError> {
+    if let Some(settings) = &config.redis {
+        let engine = Redis::new(settings);
+        return relayed(config, engine, config.gateway_redis.as_ref().unwrap_or(settings));
+    }
+    let engine = Embedded::open(&config.data_dir, world.clone())?;
+    if let Some(settings) = &config.gateway_redis {
+        return relayed(config, engine, settings);
+    }
+    let log = LogGateway::new(engine.clone(), config.gateway.session_events_max_len);
+    let gateway = gateway::part(log.clone(), vec![log.trimmer()]);
+    Ok(Stores { engine, publisher: log, gateway })
+}
+
+/// `engine`'s changes relayed to the gateway's Redis.
+fn relayed(config: &Config, engine: Arc<dyn Engine>, redis: &redis::Settings) -> Result<Stores, BuildError> {
+    let projection = RedisGateway::new(
+        Lane::open(redis, "gateway"),
+        config.gateway.clone(),
+        redis.key_prefix(),
+        config.session.revoked_retention,
+    );
+    let feed = projection.feed(Lane::open(redis, "gateway"));
+    // A drain takes a few calls, each of which has the operation timeout for itself.
+    let relay = Relay::new(engine.clone(), projection, redis.operation_timeout().saturating_mul(2));
+    let gateway = gateway::part(feed.clone(), vec![relay.sweeper(), feed.watcher()]);
+    Ok(Stores { engine, publisher: relay, gateway })
+}
+
+fn users(config: &Config, engine: &Arc<dyn Engine>, keys: &Arc<Keys>) -> Result<Arc<dyn Users>, BuildError> {
+    Ok(match &config.users {
+        users::Settings::Stub => Arc::new(users::stub::Directory::new(engine.clone(), keys.clone())),
+        users::Settings::Rest(endpoint) => Arc::new(users::rest::Client::new(endpoint)?),
+    })
+}
+
+/// The mail client, and how long it may take.
+fn mail(config: &Config) -> Result<(Arc<dyn Mail>, Duration), BuildError> {
+    Ok(match &config.mail {
+        mail::Settings::Stub => (Arc::new(mail::stub::Log), Duration::ZERO),
+        mail::Settings::Rest(endpoint) => {
+            (Arc::new(mail::rest::Client::new(endpoint)?), endpoint.request_timeout)
+        }
+    })
 }
 
 pub(crate) fn assemble(config: &Config, world: World, parts: Vec<Part>, probe: &Probe) -> App {

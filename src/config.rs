@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf};
 
 use crate::{
     base::settings::{Faults, PREFIX, Reader},
-    http,
+    challenge,
+    engine::redis,
+    gateway, http, mail, session, users,
 };
 
 /// Everything that an operator has chosen.
@@ -15,7 +17,20 @@ pub struct Config {
     pub http: http::Settings,
     /// Where the embedded store lies.
     pub data_dir: PathBuf,
-    // MERGE: pub redis: Option<engine::redis::Settings>, users, mail, telemetry, session, challenge, gateway.
+    /// The store's Redis; nothing for the embedded store.
+    pub redis: Option<redis::Settings>,
+    /// The gateway's Redis, where it is another than the store's.
+    pub gateway_redis: Option<redis::Settings>,
+    /// The projection.
+    pub gateway: gateway::Settings,
+    /// The user service.
+    pub users: users::Settings,
+    /// The mail service.
+    pub mail: mail::Settings,
+    /// Logins.
+    pub challenge: challenge::Settings,
+    /// Sessions.
+    pub session: session::Settings,
     effective: Vec<(&'static str, String)>,
 }
 
@@ -25,10 +40,17 @@ impl Config {
         let mut reader = Reader::new(variables);
         let http = http::Settings::read(&mut reader);
         let data_dir = reader.text_or("AUTHSESSION_DATA_DIR", "./data").into();
-        // MERGE: the other settings, in the order of contract and `.env.example`.
+        let options = redis::Options::read(&mut reader);
+        let redis = options.at(&mut reader, "AUTHSESSION_REDIS_ADDR");
+        let gateway_redis = options.at(&mut reader, "AUTHSESSION_GATEWAY_REDIS_ADDR");
+        let gateway = gateway::Settings::read(&mut reader);
+        let users = users::Settings::read(&mut reader);
+        let mail = mail::Settings::read(&mut reader);
+        let challenge = challenge::Settings::read(&mut reader);
+        let session = session::Settings::read(&mut reader);
         let effective = reader.effective().map(|(name, value)| (name, shown(name, value))).collect();
         reader.finish()?;
-        Ok(Self { http, data_dir, effective })
+        Ok(Self { http, data_dir, redis, gateway_redis, gateway, users, mail, challenge, session, effective })
     }
 
     /// Reads the process's environment.
@@ -66,9 +88,12 @@ impl Config {
     /// What an operator should know about these settings, though they are valid.
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
-        // MERGE: stub mail ("login codes are written to the log: AUTHSESSION_MAIL_SERVICE_MODE is stub") and a code
-        // secret that is not set.
-        Vec::new()
+        let stub_mail = matches!(self.mail, mail::Settings::Stub)
+            .then_some("login codes are written to the log: AUTHSESSION_MAIL_SERVICE_MODE is stub");
+        let kept_secret = self.challenge.code_secret.is_none().then_some(
+            "the secret that protects login codes is kept in the store beside them: AUTHSESSION_CODE_SECRET is not set",
+        );
+        stub_mail.into_iter().chain(kept_secret).collect()
     }
 }
 

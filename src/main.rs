@@ -82,6 +82,7 @@ fn check_config(config: &Config) -> ExitCode {
 fn serve(config: &Config) -> ExitCode {
     // MERGE: telemetry::start(&config.telemetry) here, before the runtime; its shutdown after `finish`.
     install_panic_hook();
+    tracing_subscriber::fmt().init();
     let ended = Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
         let ended = runtime.block_on(run(config));
         finish(runtime);
@@ -106,7 +107,7 @@ async fn run(config: &Config) -> Result<Ending, Box<dyn Error>> {
     listen_to_signals(stop.clone(), cut.clone())?;
     let work = async {
         // MERGE: app.serve_metrics(…) with telemetry's renderer.
-        let app = app::build(config, World::system()).await?;
+        let app = app::build(config, World::system())?;
         let server = Server::bind(app, config).await?;
         warn_of(config, &server);
         Ok(server.run(stop).await)

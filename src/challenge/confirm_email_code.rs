@@ -58,7 +58,14 @@ impl Challenges {
             if let Some(used) = &found.challenge.value.used {
                 return self.replay(request, &found.challenge.value, used).await;
             }
-            let user_id = self.admit(&found.challenge.value).await?;
+            let user_id = match self.admit(&found.challenge.value).await {
+                Err(Error::BlockedByPolicy)
+                    if self.store.is_used(&id, &found.challenge.value.code).await? =>
+                {
+                    return Err(Error::ChallengeAlreadyUsed);
+                }
+                admitted => admitted?,
+            };
             if let Some(session_id) = self.log_in(request, &found, user_id).await? {
                 return Ok(session_id);
             }

@@ -35,7 +35,7 @@ use store::Store;
 /// Everything that can be done with challenges.
 pub struct Challenges {
     store: Store,
-    keys: Keys,
+    keys: Arc<Keys>,
     users: Arc<dyn Users>,
     mail: Arc<dyn Mail>,
     sessions: Arc<Sessions>,
@@ -50,6 +50,8 @@ pub struct Challenges {
 pub struct Dependencies {
     /// Where challenges are stored.
     pub engine: Arc<dyn Engine>,
+    /// Secrets that the store keeps.
+    pub keys: Arc<Keys>,
     /// Who may log in.
     pub users: Arc<dyn Users>,
     /// How codes are delivered.
@@ -67,9 +69,9 @@ impl Challenges {
     #[must_use]
     pub fn new(dependencies: Dependencies, settings: Settings) -> Arc<Self> {
         const MARGIN: Duration = Duration::from_millis(250);
-        let Dependencies { engine, users, mail, mail_timeout, sessions, world } = dependencies;
+        let Dependencies { engine, keys, users, mail, mail_timeout, sessions, world } = dependencies;
         Arc::new(Self {
-            keys: Keys::new(engine.clone(), world.clone()),
+            keys,
             store: Store { engine },
             users,
             mail,

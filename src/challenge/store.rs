@@ -112,6 +112,12 @@ impl Store {
         Ok(Some((Read { value, bytes: Some(bytes) }, read_address(&address, address_bytes, now)?)))
     }
 
+    /// Whether the mail's code has logged somebody in.
+    pub(super) async fn is_used(&self, id: &ChallengeId, code: &MailedCode) -> Result<bool, Unavailable> {
+        let found = self.engine.get(&[used_item(&id.place, code)]).await?;
+        Ok(found.iter().any(Option::is_some))
+    }
+
     /// Makes `change`, all of it or nothing.
     pub(super) async fn change(&self, change: &Change<'_>) -> Result<Changed, Unavailable> {
         let place = &change.id.place;

@@ -59,12 +59,12 @@ impl Sessions {
     /// Over `engine`, telling `publisher` of every change.
     pub fn new(
         engine: Arc<dyn Engine>,
+        keys: Arc<Keys>,
         users: Arc<dyn Users>,
         publisher: Arc<dyn Publisher>,
         world: World,
         settings: Settings,
     ) -> Arc<Self> {
-        let keys = Arc::new(Keys::new(engine.clone(), world.clone()));
         let store = Store { engine, retention: settings.revoked_retention };
         Arc::new(Self { store, keys, users, publisher, world, settings })
     }

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use redis::{Cmd, Pipeline, cmd};
 use tokio::try_join;
 
-pub use feed::StreamFeed;
+pub(super) use feed::StreamFeed;
 
 use super::{Settings, record::Status, relay::Projected};
 use crate::{
