@@ -31,6 +31,13 @@ pub struct App {
     pub edge: Arc<Edge>,
 }
 
+impl App {
+    /// Lets `GET /metrics` answer what `render` gives.
+    pub fn serve_metrics(&self, render: impl Fn() -> String + Send + Sync + 'static) {
+        self.edge.serve_metrics(render);
+    }
+}
+
 /// The service could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {

@@ -7,7 +7,7 @@ use crate::{
     base::settings::{Faults, PREFIX, Reader},
     challenge,
     engine::redis,
-    gateway, http, mail, session, users,
+    gateway, http, mail, session, telemetry, users,
 };
 
 /// Everything that an operator has chosen.
@@ -31,6 +31,8 @@ pub struct Config {
     pub challenge: challenge::Settings,
     /// Sessions.
     pub session: session::Settings,
+    /// Logs, traces and metrics.
+    pub telemetry: telemetry::Settings,
     effective: Vec<(&'static str, String)>,
 }
 
@@ -48,9 +50,22 @@ impl Config {
         let mail = mail::Settings::read(&mut reader);
         let challenge = challenge::Settings::read(&mut reader);
         let session = session::Settings::read(&mut reader);
+        let telemetry = telemetry::Settings::read(&mut reader);
         let effective = reader.effective().map(|(name, value)| (name, shown(name, value))).collect();
         reader.finish()?;
-        Ok(Self { http, data_dir, redis, gateway_redis, gateway, users, mail, challenge, session, effective })
+        Ok(Self {
+            http,
+            data_dir,
+            redis,
+            gateway_redis,
+            gateway,
+            users,
+            mail,
+            challenge,
+            session,
+            telemetry,
+            effective,
+        })
     }
 
     /// Reads the process's environment.

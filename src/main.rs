@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,6 +15,7 @@ use authsession::{
     config::Config,
     http::{ListenAddress, Stop},
     serve::{Ending, Server},
+    telemetry,
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -80,14 +82,27 @@ fn check_config(config: &Config) -> ExitCode {
 }
 
 fn serve(config: &Config) -> ExitCode {
-    // MERGE: telemetry::start(&config.telemetry) here, before the runtime; its shutdown after `finish`.
+    // Before the runtime and after it: exporters block while they are made and flushed.
+    let telemetry = match telemetry::start(&config.telemetry) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            complain(&format!("authsession cannot start: {}\n", chain(&error)));
+            return ExitCode::FAILURE;
+        }
+    };
     install_panic_hook();
-    tracing_subscriber::fmt().init();
     let ended = Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
-        let ended = runtime.block_on(run(config));
+        let ended = runtime.block_on(run(config, telemetry.renderer()));
         finish(runtime);
         ended
     });
+    let code = report(ended);
+    telemetry.shutdown();
+    code
+}
+
+/// The last line of the log, and the exit code that goes with it.
+fn report(ended: Result<Ending, Box<dyn Error>>) -> ExitCode {
     match ended {
         Ok(ending) => {
             info!(?ending, "stopped");
@@ -102,12 +117,15 @@ fn serve(config: &Config) -> ExitCode {
 }
 
 /// From the first instruction to the last answer. The second signal drops all of it where it stands.
-async fn run(config: &Config) -> Result<Ending, Box<dyn Error>> {
+async fn run(
+    config: &Config,
+    metrics: Arc<dyn Fn() -> String + Send + Sync>,
+) -> Result<Ending, Box<dyn Error>> {
     let (stop, cut) = (Stop::new(), Stop::new());
     listen_to_signals(stop.clone(), cut.clone())?;
     let work = async {
-        // MERGE: app.serve_metrics(…) with telemetry's renderer.
         let app = app::build(config, World::system())?;
+        app.serve_metrics(move || metrics());
         let server = Server::bind(app, config).await?;
         warn_of(config, &server);
         Ok(server.run(stop).await)

@@ -10,7 +10,6 @@ use async_trait::async_trait;
 
 pub use settings::Settings;
 
-pub use crate::base::Cause as BlockOrder;
 use crate::base::{Cause, Email, Unavailable};
 
 /// What the user service answers. Every call may be repeated without harm.

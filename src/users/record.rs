@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::BlockOrder;
+use crate::base::Cause;
 use crate::engine::record::Record;
 
 /// One address: who has it, and whether it may log in. A record only ever gains: a user is not deleted and a block is
@@ -27,12 +27,12 @@ impl Record for Person {
     const VERSION: u8 = 1;
 }
 
-impl From<&BlockOrder> for BlockRecord {
-    fn from(order: &BlockOrder) -> Self {
+impl From<&Cause> for BlockRecord {
+    fn from(cause: &Cause) -> Self {
         Self {
-            reason_code: order.reason_code.clone(),
-            actor_type: order.actor_type.clone(),
-            actor_id: order.actor_id.clone(),
+            reason_code: cause.reason_code.clone(),
+            actor_type: cause.actor_type.clone(),
+            actor_id: cause.actor_id.clone(),
         }
     }
 }

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{Admission, Block, BlockOrder, Standing, Subject, Users};
+use super::{Admission, Block, Standing, Subject, Users};
 use crate::{
-    base::{Email, Unavailable},
+    base::{Cause, Email, Unavailable},
     http::{
         Endpoint,
         client::{self, Answer},
@@ -139,13 +139,13 @@ impl Users for Client {
         if known.user_id == user_id { Ok(true) } else { Err(contradictory(&answer)) }
     }
 
-    async fn block(&self, subject: &Subject, order: &BlockOrder) -> Result<Block, Unavailable> {
+    async fn block(&self, subject: &Subject, cause: &Cause) -> Result<Block, Unavailable> {
         let (user_id, email) = match subject {
             Subject::UserId(user_id) => (Some(user_id.as_str()), None),
             Subject::Email(email) => (None, Some(email.as_str())),
         };
-        let actor = Actor { r#type: &order.actor_type, id: order.actor_id.as_deref() };
-        let body = BlockRequest { user_id, email, reason_code: &order.reason_code, actor };
+        let actor = Actor { r#type: &cause.actor_type, id: cause.actor_id.as_deref() };
+        let body = BlockRequest { user_id, email, reason_code: &cause.reason_code, actor };
         let answer = self.http.post(&BLOCKS, &body).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(Block::Unknown);

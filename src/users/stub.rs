@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Admission, Block, BlockOrder, Standing, Subject, Users, record::Person};
+use super::{Admission, Block, Standing, Subject, Users, record::Person};
 use crate::{
-    base::{Email, Unavailable},
+    base::{Cause, Email, Unavailable},
     engine::{Commit, Engine, Item, Keys, Place, Verdict, record::Record},
 };
 
@@ -53,7 +53,7 @@ impl Directory {
         })
     }
 
-    async fn block_place(&self, found: Found, order: &BlockOrder) -> Result<Block, Unavailable> {
+    async fn block_place(&self, found: Found, cause: &Cause) -> Result<Block, Unavailable> {
         let mut found = found;
         // Ends: a record changes twice at most, once when its user is created and once when it is blocked.
         loop {
@@ -61,7 +61,7 @@ impl Directory {
             if person.block.is_some() {
                 return Ok(Block::AlreadyBlocked(person.user_id));
             }
-            person.block = Some(order.into());
+            person.block = Some(cause.into());
             match self.save(found, &person).await? {
                 None => return Ok(Block::Blocked(person.user_id)),
                 Some(changed) => found = changed,
@@ -111,7 +111,7 @@ impl Users for Directory {
         }
     }
 
-    async fn block(&self, subject: &Subject, order: &BlockOrder) -> Result<Block, Unavailable> {
+    async fn block(&self, subject: &Subject, cause: &Cause) -> Result<Block, Unavailable> {
         let found = match subject {
             Subject::Email(email) => self.find(&self.place_of(email).await?).await?,
             Subject::UserId(user_id) => {
@@ -123,7 +123,7 @@ impl Users for Directory {
                 found
             }
         };
-        self.block_place(found, order).await
+        self.block_place(found, cause).await
     }
 }
 

@@ -3,9 +3,9 @@
 use std::{error::Error, time::Duration};
 
 use authsession::{
+    base::Cause,
     base::{Email, Unavailable},
     http::{BaseUrl, Endpoint},
-    users::BlockOrder,
 };
 
 pub(crate) const EMAIL: &str = "pilot@example.com";
@@ -22,8 +22,8 @@ pub(crate) fn within(url: &str, request_timeout: Duration) -> Endpoint {
     Endpoint { base_url: BaseUrl::parse(url).unwrap(), request_timeout }
 }
 
-pub(crate) fn order() -> BlockOrder {
-    BlockOrder { reason_code: "policy".into(), actor_type: "admin".into(), actor_id: Some("admin-1".into()) }
+pub(crate) fn order() -> Cause {
+    Cause { reason_code: "policy".into(), actor_type: "admin".into(), actor_id: Some("admin-1".into()) }
 }
 
 /// The whole cause, as the log shows it; never with what was asked.

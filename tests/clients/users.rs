@@ -69,7 +69,7 @@ async fn blocking_names_whom_it_hit() {
     assert_eq!(bodies[0], json!({ "email": EMAIL, "reason_code": "policy", "actor": actor }));
     assert_eq!(bodies[2], json!({ "user_id": id, "reason_code": "policy", "actor": actor }));
 
-    let anonymous = authsession::users::BlockOrder { actor_id: None, ..order() };
+    let anonymous = authsession::base::Cause { actor_id: None, ..order() };
     client.block(&address, &anonymous).await.unwrap();
     assert_eq!(service.received().pop().unwrap().json()["actor"], json!({ "type": "admin" }));
 }
