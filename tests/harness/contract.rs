@@ -58,7 +58,10 @@ pub fn check(listener: Listener, method: &str, path: &str, answer: &Answer) {
     {
         description.validate(&pointer, schema, &answer.json());
     } else {
-        assert!(response["content"].get(kind).is_some(), "{method} {template} {status}: {kind} not described");
+        assert!(
+            response["content"].get(kind).is_some(),
+            "{method} {template} {status}: {kind} not described"
+        );
     }
 }
 

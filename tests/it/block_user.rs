@@ -107,7 +107,8 @@ async fn blocking_twice_is_already_blocked_by_either_name(store: Store) {
     let session = app.visitor("pilot@example.com").log_in().await;
     let user = app.operator().user_of(&session).await;
     assert_eq!(app.operator().block_user(&user).await.ok()["outcome"], "blocked");
-    for answer in [app.operator().block_user(&user).await, app.operator().block_email("pilot@example.com").await]
+    for answer in
+        [app.operator().block_user(&user).await, app.operator().block_email("pilot@example.com").await]
     {
         let body = answer.ok();
         assert_eq!(body["outcome"], "already_blocked");

@@ -99,7 +99,9 @@ async fn a_code_of_the_wrong_form_is_no_guess(store: Store) {
     let pilot = app.visitor("pilot@example.com");
     let (challenge, code) = pilot.code().await;
     let spaced = format!(" {code}");
-    for form in ["", "12345", "1234567", "12345a", "１２３４５６", "+12345", "-12345", "12 456", "0x1234", &spaced] {
+    for form in
+        ["", "12345", "1234567", "12345a", "１２３４５６", "+12345", "-12345", "12 456", "0x1234", &spaced]
+    {
         let answer = pilot.confirm(&challenge, form, &Device::new()).await;
         answer.refused(400, "invalid_request");
         assert!(form.len() < 5 || !answer.text.contains(form), "{}", answer.text);

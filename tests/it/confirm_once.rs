@@ -76,8 +76,7 @@ async fn of_parallel_confirms_with_different_keys_exactly_one_wins(store: Store)
         let pilot = app.visitor(&email);
         let (challenge, code) = pilot.code().await;
         let devices: Vec<Device> = (0..32).map(|_| Device::new()).collect();
-        let answers =
-            join_all(devices.iter().map(|device| pilot.confirm(&challenge, &code, device))).await;
+        let answers = join_all(devices.iter().map(|device| pilot.confirm(&challenge, &code, device))).await;
         let won: Vec<usize> = (0..32).filter(|at| answers[*at].status == 200).collect();
         assert_eq!(won.len(), 1);
         for (at, answer) in answers.iter().enumerate().filter(|(at, _)| *at != won[0]) {
@@ -99,8 +98,7 @@ async fn of_parallel_confirms_of_several_challenges_of_one_mail_exactly_one_wins
         challenges.push(pilot.challenge().await);
     }
     let device = Device::new();
-    let answers =
-        join_all(challenges.iter().map(|challenge| pilot.confirm(challenge, &code, &device))).await;
+    let answers = join_all(challenges.iter().map(|challenge| pilot.confirm(challenge, &code, &device))).await;
     let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert_eq!((won.len(), lost.len()), (1, 31));
     lost.iter().for_each(|answer| answer.refused(409, "challenge_already_used"));

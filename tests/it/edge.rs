@@ -12,7 +12,9 @@ const BOTH: [Listener; 2] = [Listener::Public, Listener::Internal];
 async fn a_path_that_leads_nowhere_is_not_found(store: Store) {
     let app = App::start(store).await;
     for listener in BOTH {
-        for path in ["/", "/api", "/api/v1/public/auth", "/api/v2/internal/sessions/x", "/healthz/", "//healthz"] {
+        for path in
+            ["/", "/api", "/api/v1/public/auth", "/api/v2/internal/sessions/x", "/healthz/", "//healthz"]
+        {
             app.get(listener, path).await.refused(404, "not_found");
             app.post(listener, path, &json!({})).await.refused(404, "not_found");
         }
@@ -48,10 +50,12 @@ async fn a_wrong_method_is_told_the_right_one(store: Store) {
         (Listener::Internal, &feed, "GET"),
         (Listener::Internal, "/metrics", "GET"),
     ] {
-        for method in ["GET", "POST", "PUT", "DELETE", "PATCH"].into_iter().filter(|method| *method != allow) {
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH"].into_iter().filter(|method| *method != allow)
+        {
             let answer = app.call(listener, app.request(listener, method, path)).await;
             answer.refused(405, "method_not_allowed");
-            let allowed: Vec<&str> = answer.header("allow").expect("Allow").split(',').map(str::trim).collect();
+            let allowed: Vec<&str> =
+                answer.header("allow").expect("Allow").split(',').map(str::trim).collect();
             assert!(allowed.contains(&allow) && !allowed.contains(&method), "{method} {path}: {allowed:?}");
         }
     }
@@ -60,7 +64,9 @@ async fn a_wrong_method_is_told_the_right_one(store: Store) {
 async fn only_json_is_read(store: Store) {
     let app = App::start(store).await;
     let body = json!({ "email": "pilot@example.com" }).to_string();
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "application/json-seq", ""] {
+    for kind in
+        ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "application/json-seq", ""]
+    {
         let request = app.request(Listener::Public, "POST", SEND).header("content-type", kind);
         let answer = app.call(Listener::Public, request.body(body.clone())).await;
         answer.refused(415, "unsupported_media_type");

@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{
-    App, Device, Setup, Store, Visitor,
-    actors::session_of,
-};
+use crate::harness::{App, Device, Setup, Store, Visitor, actors::session_of};
 
 const HOME: &str = "198.51.100.7";
 const NEXT_DOOR: &str = "198.51.100.200";

@@ -113,7 +113,12 @@ on_every_store! {
     a_revoke_after_an_untold_login_is_never_followed_by_active,
 }
 
-async fn everything_is_unavailable(app: &App, pilot: &Visitor<'_>, waiting: &(String, String), session: &str) {
+async fn everything_is_unavailable(
+    app: &App,
+    pilot: &Visitor<'_>,
+    waiting: &(String, String),
+    session: &str,
+) {
     pilot.send().await.unavailable();
     pilot.confirm(&waiting.0, &waiting.1, &Device::new()).await.unavailable();
     app.operator().get(session).await.unavailable();

@@ -178,7 +178,9 @@ async fn metrics_count_operations_by_their_outcome() {
     log_in(&service, "pilot@example.com", &Device::new()).await;
     Operator::new(&service.wire).get("device-session-123").await.refused(404, "session_not_found");
     let text = service.wire.get(Listener::Internal, "/metrics").await.text;
-    for (operation, status) in [("send_email_code", "200"), ("confirm_email_code", "200"), ("get_session", "404")] {
+    for (operation, status) in
+        [("send_email_code", "200"), ("confirm_email_code", "200"), ("get_session", "404")]
+    {
         let counted = |line: &str| {
             line.contains("_count{")
                 && line.contains(&format!("\"{operation}\""))
@@ -302,7 +304,8 @@ async fn a_port_that_is_taken_ends_the_start() {
     let (_dir, data) = temporary();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    let settings = [("DATA_DIR", data.as_str()), ("INTERNAL_HTTP_ADDR", "127.0.0.1:0"), ("PUBLIC_HTTP_ADDR", &addr)];
+    let settings =
+        [("DATA_DIR", data.as_str()), ("INTERNAL_HTTP_ADDR", "127.0.0.1:0"), ("PUBLIC_HTTP_ADDR", &addr)];
     let (code, out, err) = streams(&run(&settings, &[]));
     assert_ne!(code, 0, "{out}{err}");
     assert!(err.contains(&addr), "the message names the address: {err}");

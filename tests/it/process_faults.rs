@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -37,13 +37,21 @@ async fn attempt(wire: &Wire, listener: Listener, path: &str, body: &Value) -> O
 }
 
 /// Logs in again and again, revokes every other session, and now and then blocks somebody, until told to stop.
-async fn traffic(worker: usize, wire: &Wire, mail: &MailService, said: &Mutex<Acknowledged>, stop: &AtomicBool) {
+async fn traffic(
+    worker: &str,
+    wire: &Wire,
+    mail: &MailService,
+    said: &Mutex<Acknowledged>,
+    stop: &AtomicBool,
+) {
     for round in 0.. {
         if stop.load(Ordering::SeqCst) {
             return;
         }
         let email = format!("pilot{worker}x{}@example.com", round / 4);
-        let Some(send) = attempt(wire, Listener::Public, SEND, &json!({ "email": email })).await else { continue };
+        let Some(send) = attempt(wire, Listener::Public, SEND, &json!({ "email": email })).await else {
+            continue;
+        };
         let Some(code) = mail.code_for(&email) else { continue };
         let device = Device::new();
         let challenge = text(&send, "challenge_id");
@@ -67,11 +75,13 @@ async fn traffic(worker: usize, wire: &Wire, mail: &MailService, said: &Mutex<Ac
 
 /// Runs traffic until enough was acknowledged, and then calls `kill` while it still runs.
 async fn until_killed(service: &Service, mail: &MailService, kill: impl FnOnce()) -> Acknowledged {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, Ordering::SeqCst);
     let said = Arc::new(Mutex::new(Acknowledged::default()));
     let stop = AtomicBool::new(false);
-    let workers = futures_util::future::join_all(
-        (0..8).map(|worker| traffic(worker, &service.wire, mail, &said, &stop)),
-    );
+    let names: Vec<String> = (0..8).map(|worker| format!("{run}x{worker}")).collect();
+    let workers = names.iter().map(|worker| traffic(worker, &service.wire, mail, &said, &stop));
+    let workers = futures_util::future::join_all(workers);
     let killer = async {
         eventually("enough was acknowledged", async || {
             let said = said.lock().unwrap();

@@ -176,8 +176,12 @@ async fn two_replicas_at_once_never_leave_an_active_record_of_a_revoked_session(
     let stream = app.gateway().stream();
     for session in &sessions {
         let of = |event: &&serde_json::Map<String, serde_json::Value>| event["device_session_id"] == *session;
-        let statuses: Vec<&str> =
-            stream.iter().map(|(_, event)| event).filter(of).map(|event| event["status"].as_str().unwrap()).collect();
+        let statuses: Vec<&str> = stream
+            .iter()
+            .map(|(_, event)| event)
+            .filter(of)
+            .map(|event| event["status"].as_str().unwrap())
+            .collect();
         let first_revoked = statuses.iter().position(|status| *status == "revoked").unwrap();
         assert!(statuses[first_revoked..].iter().all(|status| *status == "revoked"), "{statuses:?}");
     }

@@ -146,7 +146,8 @@ async fn known_unknown_and_blocked_addresses_get_the_same_answer(store: Store) {
         for _ in 0..3 {
             let answer = app.visitor(email).send().await;
             let id = challenge_of(&answer);
-            let mut names: Vec<&str> = answer.headers.keys().map(reqwest::header::HeaderName::as_str).collect();
+            let mut names: Vec<&str> =
+                answer.headers.keys().map(reqwest::header::HeaderName::as_str).collect();
             names.sort_unstable();
             shapes.insert((answer.status, id.len(), answer.text.replace(&id, ""), format!("{names:?}")));
         }
