@@ -3,9 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tracing::info;
+
 use crate::{
     base::{Unavailable, World},
-    challenge::{Challenges, Dependencies},
+    challenge::{self, Challenges},
     config::Config,
     engine::{
         Engine, Keys,
@@ -15,7 +17,7 @@ use crate::{
     gateway::{self, LogGateway, RedisGateway, Relay},
     http::{Edge, Part, Probe, Surface, Task},
     mail::{self, Mail},
-    session::{Publisher, Sessions},
+    session::{self, Publisher, Sessions},
     users::{self, Users},
 };
 
@@ -62,16 +64,16 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
     let Stores { engine, publisher, gateway } = stores(config, &world)?;
     let keys = Arc::new(Keys::new(engine.clone(), world.clone()));
     let users = users(config, &engine, &keys)?;
-    let sessions = Sessions::new(
-        engine.clone(),
-        keys.clone(),
-        users.clone(),
+    let dependencies = session::Dependencies {
+        engine: engine.clone(),
+        keys: keys.clone(),
+        users: users.clone(),
         publisher,
-        world.clone(),
-        config.session.clone(),
-    );
+        world: world.clone(),
+    };
+    let sessions = Sessions::new(dependencies, config.session.clone());
     let (mail, mail_timeout) = mail(config)?;
-    let dependencies = Dependencies {
+    let dependencies = challenge::Dependencies {
         engine: engine.clone(),
         keys,
         users,
@@ -92,11 +94,13 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
 fn stores(config: &Config, world: &World) -> Result<Stores, BuildError> {
     if let Some(settings) = &config.redis {
         let engine = Redis::new(settings);
-        return relayed(config, engine, config.gateway_redis.as_ref().unwrap_or(settings));
+        info!(addr = %settings, "sessions are kept in Redis");
+        return Ok(relayed(config, engine, config.gateway_redis.as_ref().unwrap_or(settings)));
     }
     let engine = Embedded::open(&config.data_dir, world.clone())?;
+    info!(dir = %config.data_dir.display(), "sessions are kept in the embedded store");
     if let Some(settings) = &config.gateway_redis {
-        return relayed(config, engine, settings);
+        return Ok(relayed(config, engine, settings));
     }
     let log = LogGateway::new(engine.clone(), config.gateway.session_events_max_len);
     let gateway = gateway::part(log.clone(), vec![log.trimmer()]);
@@ -104,7 +108,7 @@ fn stores(config: &Config, world: &World) -> Result<Stores, BuildError> {
 }
 
 /// `engine`'s changes relayed to the gateway's Redis.
-fn relayed(config: &Config, engine: Arc<dyn Engine>, redis: &redis::Settings) -> Result<Stores, BuildError> {
+fn relayed(config: &Config, engine: Arc<dyn Engine>, redis: &redis::Settings) -> Stores {
     let projection = RedisGateway::new(
         Lane::open(redis, "gateway"),
         config.gateway.clone(),
@@ -112,10 +116,11 @@ fn relayed(config: &Config, engine: Arc<dyn Engine>, redis: &redis::Settings) ->
         config.session.revoked_retention,
     );
     let feed = projection.feed(Lane::open(redis, "gateway"));
+    info!(addr = %redis, "the gateway's records are written to Redis");
     // A drain takes a few calls, each of which has the operation timeout for itself.
     let relay = Relay::new(engine.clone(), projection, redis.operation_timeout().saturating_mul(2));
     let gateway = gateway::part(feed.clone(), vec![relay.sweeper(), feed.watcher()]);
-    Ok(Stores { engine, publisher: relay, gateway })
+    Stores { engine, publisher: relay, gateway }
 }
 
 fn users(config: &Config, engine: &Arc<dyn Engine>, keys: &Arc<Keys>) -> Result<Arc<dyn Users>, BuildError> {

@@ -5,14 +5,14 @@ use std::{net::IpAddr, time::Duration};
 use crate::base::{DeviceKey, Timestamp};
 
 /// How long wrong codes count, and for how long an address remembers where it has logged in.
-pub(super) const FAILURE_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
-pub(super) const USUAL_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+pub(super) const FAILURE_WINDOW: Duration = Duration::from_hours(24);
+pub(super) const USUAL_FOR: Duration = Duration::from_hours(90 * 24);
 
 /// How many networks an address remembers; the one it has used longest ago is forgotten first.
 const USUAL_NETWORKS: usize = 32;
 
 /// However often codes are guessed wrong, the owner waits no longer than this for a mail.
-const LONGEST_COOLDOWN: Duration = Duration::from_secs(60 * 60);
+const LONGEST_COOLDOWN: Duration = Duration::from_hours(1);
 
 /// From this many wrong codes on the cooldown doubles, and once more every `COOLDOWN_STEP`.
 const COOLDOWN_FROM: usize = 10;
@@ -98,8 +98,8 @@ pub(super) enum NextSend {
 }
 
 impl Address {
-    pub(super) fn lane_for(&self, network: &[u8; 8], now: Timestamp) -> Lane {
-        let usual = |(known, at): &([u8; 8], Timestamp)| known == network && now < at.after(USUAL_FOR);
+    pub(super) fn lane_for(&self, network: [u8; 8], now: Timestamp) -> Lane {
+        let usual = |(known, at): &([u8; 8], Timestamp)| *known == network && now < at.after(USUAL_FOR);
         if self.networks.iter().any(usual) { Lane::Usual } else { Lane::Other }
     }
 
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     const T0: Timestamp = Timestamp::from_ms(1_775_390_400_000);
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
     const HOME: [u8; 8] = [1; 8];
     const AWAY: [u8; 8] = [2; 8];
 
@@ -229,7 +229,7 @@ mod tests {
             assert_eq!(lane.refused_for(3, T0.after(minute * MINUTE)), None);
             lane.count_wrong_code(T0.after(minute * MINUTE));
         }
-        assert_eq!(lane.refused_for(3, T0.after(3 * MINUTE)), Some(FAILURE_WINDOW - 3 * MINUTE));
+        assert_eq!(lane.refused_for(3, T0.after(3 * MINUTE)), Some(Duration::from_mins(24 * 60 - 3)));
         assert_eq!(lane.refused_for(3, T0.after(FAILURE_WINDOW)), None);
         lane.count_wrong_code(T0.after(FAILURE_WINDOW));
         assert_eq!(lane.wrong_codes.len(), 3, "the oldest has left the window");
@@ -239,14 +239,14 @@ mod tests {
     #[test]
     fn a_network_is_usual_for_ninety_days_after_a_login() {
         let mut address = Address::default();
-        assert_eq!(address.lane_for(&HOME, T0), Lane::Other);
+        assert_eq!(address.lane_for(HOME, T0), Lane::Other);
         address.other.count_wrong_code(T0);
         address.usual.count_wrong_code(T0);
         address.succeed(Lane::Other, HOME, T0);
         assert_eq!((address.other.wrong_codes.len(), address.usual.wrong_codes.len()), (0, 1));
-        assert_eq!(address.lane_for(&HOME, T0.after(USUAL_FOR - MINUTE)), Lane::Usual);
-        assert_eq!(address.lane_for(&HOME, T0.after(USUAL_FOR)), Lane::Other);
-        assert_eq!(address.lane_for(&AWAY, T0), Lane::Other);
+        assert_eq!(address.lane_for(HOME, Timestamp::from_ms(T0.after(USUAL_FOR).as_ms() - 1)), Lane::Usual);
+        assert_eq!(address.lane_for(HOME, T0.after(USUAL_FOR)), Lane::Other);
+        assert_eq!(address.lane_for(AWAY, T0), Lane::Other);
         for n in 0..40 {
             address.succeed(Lane::Usual, [n; 8], T0.after(MINUTE));
         }

@@ -42,7 +42,7 @@ impl Challenges {
         loop {
             let now = self.world.now();
             let address = self.store.address(&send.place, now).await?;
-            let lane = address.value.lane_for(&send.network, now);
+            let lane = address.value.lane_for(send.network, now);
             let next = address.value.lane(lane).next_send(self.settings.resend_cooldown, now);
             let started = match next {
                 NextSend::TooSoon(retry_after) => return Err(Error::RateLimited { retry_after }),

@@ -30,9 +30,9 @@ pub struct Settings {
 impl Settings {
     /// From the environment.
     pub fn read(reader: &mut Reader) -> Self {
-        const MINUTE: Duration = Duration::from_secs(60);
-        const TEN_MINUTES: Duration = Duration::from_secs(600);
-        const HOUR: Duration = Duration::from_secs(3600);
+        const MINUTE: Duration = Duration::from_mins(1);
+        const TEN_MINUTES: Duration = Duration::from_mins(10);
+        const HOUR: Duration = Duration::from_hours(1);
         let long_enough = |text: &str| (text.len() >= 32).then(|| Secret::new(text));
         Self {
             code_secret: reader.optional("AUTHSESSION_CODE_SECRET", "at least 32 bytes of text", long_enough),

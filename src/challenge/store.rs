@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// How long a challenge is remembered after its end, to say that it has expired rather than that it never was.
-pub(super) const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+pub(super) const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// The store's own clock may be off by this much before its housekeeping could be early.
-const DRIFT: Duration = Duration::from_secs(60);
+const DRIFT: Duration = Duration::from_mins(1);
 
 /// Opaque and URL-safe, 45 characters: the place of its address (19), then 128 random bits.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
+use opentelemetry::{global, metrics::Gauge};
 use tokio::{sync::Mutex, time::timeout};
 use tracing::warn;
 
@@ -49,6 +50,8 @@ pub struct Relay {
     /// One drain an outbox at a time in this process. Others may drain it too: this saves work, not correctness.
     turns: Vec<Mutex<()>>,
     patience: Duration,
+    /// How many outboxes the last look found with entries: what the gateway does not know yet.
+    backlog: Gauge<u64>,
 }
 
 impl Relay {
@@ -56,7 +59,11 @@ impl Relay {
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, gateway: RedisGateway, patience: Duration) -> Arc<Self> {
         let turns = Shard::all().map(|_| Mutex::new(())).collect();
-        Arc::new(Self { engine, gateway, turns, patience })
+        let backlog = global::meter("authsession")
+            .u64_gauge("authsession.gateway.backlog")
+            .with_description("Outboxes with changes that have not reached the gateway yet")
+            .build();
+        Arc::new(Self { engine, gateway, turns, patience, backlog })
     }
 
     /// The task that drains what nobody else has.
@@ -80,6 +87,7 @@ impl Relay {
 
     async fn sweep(&self) -> Result<(), Unavailable> {
         let waiting = self.engine.backlog().await?;
+        self.backlog.record(waiting.len() as u64, &[]);
         let drains = stream::iter(waiting).map(|outbox| self.drain(outbox)).buffer_unordered(SWEEP_WIDTH);
         drains.fold(Ok(()), async |all, one| all.and(one)).await
     }

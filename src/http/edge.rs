@@ -38,6 +38,13 @@ pub struct Edge {
     render: Render,
 }
 
+/// `path` with nothing where its parameter stands; nothing where it has none.
+fn without_parameter(path: &str) -> Option<String> {
+    let (before, rest) = path.split_once('{')?;
+    let (_, after) = rest.split_once('}')?;
+    Some(format!("{before}{after}"))
+}
+
 impl Edge {
     /// The edge of one service. Telemetry has started by now, or there will be no metrics.
     #[must_use]
@@ -83,7 +90,12 @@ impl Edge {
         for (Entry { route, kind, handler }, guard) in guarded.chain(open) {
             let operation = Operation::new(self.clone(), route, kind, guard);
             let layer = from_fn_with_state(operation, operation::run);
-            router = router.route(route.path, handler.route_layer(layer));
+            let handler = handler.route_layer(layer);
+            // A parameter that is empty is the operation's to judge, and no path of another.
+            if let Some(path) = without_parameter(route.path) {
+                router = router.route(&path, handler.clone());
+            }
+            router = router.route(route.path, handler);
         }
         let unmatched = Operation::new(self.clone(), UNMATCHED, Kind::Read, guard);
         let layer = from_fn_with_state(unmatched, operation::run);

@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequest, FromRequestParts, Path as AxumPath, Request},
+    extract::{FromRequest, FromRequestParts, MatchedPath, Path as AxumPath, Request},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
@@ -88,17 +88,22 @@ pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
-/// The one parameter of the path, percent-decoded.
+/// The one parameter of the path, percent-decoded; it may be empty.
 pub struct Path(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Path {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        AxumPath::<String>::from_request_parts(parts, state)
-            .await
-            .map(|AxumPath(value)| Self(value))
-            .map_err(|_| Problem::invalid_request("the path is not valid UTF-8"))
+        match AxumPath::<String>::from_request_parts(parts, state).await {
+            Ok(AxumPath(value)) => Ok(Self(value)),
+            Err(_)
+                if parts.extensions.get::<MatchedPath>().is_some_and(|path| !path.as_str().contains('{')) =>
+            {
+                Ok(Self(String::new()))
+            }
+            Err(_) => Err(Problem::invalid_request("the path is not valid UTF-8")),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use tracing::info;
 use super::{
     Error, Revocation, SessionId, Sessions,
     record::{Blocked, Job},
+    revoke_all_user_sessions::CHUNK,
 };
 use crate::{
     base::Cause,
@@ -45,14 +46,12 @@ impl Sessions {
         let job = Job::new(&revocation, true);
         // The flag first: whatever is opened after this commit is refused, whatever was opened before is listed below.
         self.store.block(&place, &Blocked { at: revocation.at, nonce: self.world.random() }, &job).await?;
-        let mut revoked = Vec::new();
-        let first = self.store.active_page(&place, None, 100).await;
-        let revoking = match first {
-            Ok(page) => self.revoke_pages(&place, &revocation, page, None, &mut revoked).await,
+        let revoked = match self.store.active_page(&place, None, CHUNK).await {
+            Ok(page) => self.revoke_pages(&place, &revocation, page, None).await,
             Err(error) => Err(error),
         };
         let published = self.publisher.publish(place.shard).await;
-        revoking?;
+        let revoked = revoked?;
         self.store.finish_job(&place, &job.encode()).await?;
         published?;
         Ok(revoked)

@@ -1,6 +1,6 @@
 //! `listUserSessions`: all of a user's sessions, newest first.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use tracing::warn;
 
@@ -19,7 +19,7 @@ impl Sessions {
         let distinct: BTreeMap<[u8; 16], Session> =
             active.into_iter().chain(revoked).map(|session| (session.id.suffix, session)).collect();
         let mut sessions: Vec<Session> = distinct.into_values().collect();
-        sessions.sort_by(|a, b| (b.created_at, b.id.suffix).cmp(&(a.created_at, a.id.suffix)));
+        sessions.sort_by_key(|session| Reverse((session.created_at, session.id.suffix)));
         Ok(sessions)
     }
 

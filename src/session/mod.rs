@@ -45,6 +45,20 @@ pub trait Publisher: Send + Sync + 'static {
     async fn publish(&self, shard: Shard) -> Result<(), Unavailable>;
 }
 
+/// What sessions need of the rest of the service.
+pub struct Dependencies {
+    /// Where sessions are stored.
+    pub engine: Arc<dyn Engine>,
+    /// Secrets that the store keeps.
+    pub keys: Arc<Keys>,
+    /// Who exists, and who is blocked.
+    pub users: Arc<dyn Users>,
+    /// Who tells the gateway.
+    pub publisher: Arc<dyn Publisher>,
+    /// Time and randomness.
+    pub world: World,
+}
+
 /// Everything that can be done with sessions.
 pub struct Sessions {
     store: Store,
@@ -56,15 +70,10 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Over `engine`, telling `publisher` of every change.
-    pub fn new(
-        engine: Arc<dyn Engine>,
-        keys: Arc<Keys>,
-        users: Arc<dyn Users>,
-        publisher: Arc<dyn Publisher>,
-        world: World,
-        settings: Settings,
-    ) -> Arc<Self> {
+    /// Over these dependencies.
+    #[must_use]
+    pub fn new(dependencies: Dependencies, settings: Settings) -> Arc<Self> {
+        let Dependencies { engine, keys, users, publisher, world } = dependencies;
         let store = Store { engine, retention: settings.revoked_retention };
         Arc::new(Self { store, keys, users, publisher, world, settings })
     }
@@ -76,7 +85,7 @@ impl Sessions {
         Part {
             internal: http::routes(self.clone()),
             tasks: vec![Task::new("session.unfinished", |stop| async move {
-                sessions.finish_unfinished(stop).await
+                sessions.finish_unfinished(stop).await;
             })],
             ..Part::default()
         }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How many sessions one commit revokes: about 1 ms of the store's time.
-const CHUNK: usize = 100;
+pub(super) const CHUNK: usize = 100;
 
 impl Sessions {
     /// Revokes all active sessions of `user_id` and returns their ids, which are none where he had none. On return
@@ -44,28 +44,27 @@ impl Sessions {
         let first = self.store.active_page(place, None, CHUNK).await?;
         let job = Job::new(revocation, false);
         let one_step = first.next.is_none() && first.sessions.len() <= CHUNK;
-        let mut revoked = Vec::new();
-        self.revoke_pages(place, revocation, first, (!one_step).then_some(&job), &mut revoked).await?;
+        let revoked = self.revoke_pages(place, revocation, first, (!one_step).then_some(&job)).await?;
         if !one_step {
             self.store.finish_job(place, &job.encode()).await?;
         }
         Ok(revoked)
     }
 
-    /// Revokes the sessions of `page` and of all that follow it, and adds their ids to `revoked`.
+    /// Revokes the sessions of `page` and of all that follow it. The first commit notes `job`.
     pub(super) async fn revoke_pages(
         &self,
         place: &Place,
         revocation: &Revocation,
         mut page: ActivePage,
         mut job: Option<&Job>,
-        revoked: &mut Vec<SessionId>,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<Vec<SessionId>, Unavailable> {
+        let mut revoked = Vec::new();
         loop {
             for chunk in page.sessions.chunks(CHUNK) {
-                self.revoke_chunk(chunk, revocation, job.take(), revoked).await?;
+                revoked.extend(self.revoke_chunk(chunk, revocation, job.take()).await?);
             }
-            let Some(next) = page.next else { return Ok(()) };
+            let Some(next) = page.next else { return Ok(revoked) };
             page = self.store.active_page(place, Some(&next), CHUNK).await?;
         }
     }
@@ -75,15 +74,13 @@ impl Sessions {
         chunk: &[Session],
         revocation: &Revocation,
         job: Option<&Job>,
-        revoked: &mut Vec<SessionId>,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<Vec<SessionId>, Unavailable> {
         let mut rest = chunk.to_vec();
         while !rest.is_empty() && !self.store.revoke(&rest, revocation, job).await? {
             // Some of them have been revoked by others meanwhile: those are not ours to count.
             rest = self.still_active(rest).await?;
         }
-        revoked.extend(rest.into_iter().map(|session| session.id));
-        Ok(())
+        Ok(rest.into_iter().map(|session| session.id).collect())
     }
 
     async fn still_active(&self, sessions: Vec<Session>) -> Result<Vec<Session>, Unavailable> {

@@ -27,7 +27,7 @@ pub enum LimitPolicy {
 impl Settings {
     /// From the environment.
     pub fn read(reader: &mut Reader) -> Self {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        const DAY: Duration = Duration::from_hours(24);
         let policies = [("reject", LimitPolicy::Reject), ("revoke_oldest", LimitPolicy::RevokeOldest)];
         let max = reader.number("AUTHSESSION_MAX_SESSIONS_PER_USER", 0, 0..=1_000_000);
         Self {

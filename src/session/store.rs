@@ -23,7 +23,7 @@ use crate::{
 
 /// The last of a revoked session is kept at least this long, however short the retention: while the challenge that
 /// opened it can still be replayed, the store must know that it was revoked.
-const LEAST_KEPT: Duration = Duration::from_secs(60 * 60);
+const LEAST_KEPT: Duration = Duration::from_hours(1);
 
 pub(super) struct Store {
     pub(super) engine: Arc<dyn Engine>,
@@ -209,7 +209,7 @@ impl Store {
     }
 
     /// The job that was found as `bytes`.
-    pub(super) fn read_job(&self, place: &Place, bytes: &[u8]) -> Result<Job, Unavailable> {
+    pub(super) fn read_job(place: &Place, bytes: &[u8]) -> Result<Job, Unavailable> {
         Job::decode(&job_item(place), bytes)
     }
 

@@ -4,7 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use tracing::{info, warn};
 
-use super::{Sessions, store::ActivePage};
+use super::{
+    Sessions,
+    store::{ActivePage, Store},
+};
 use crate::{base::Unavailable, engine::Place, http::Stop};
 
 /// How often to look. Work counts as left behind when it has not moved from one look to the next.
@@ -44,14 +47,13 @@ impl Sessions {
     }
 
     async fn finish(&self, place: &Place, bytes: &[u8]) -> Result<(), Unavailable> {
-        let job = self.store.read_job(place, bytes)?;
+        let job = Store::read_job(place, bytes)?;
         let (later_ones_too, until) = (job.later_ones_too, job.at.after(CLOCK_SKEW));
         let revocation = job.revocation();
         let mut meant = self.all_active(place).await?;
         meant.retain(|session| later_ones_too || session.created_at <= until);
         let page = ActivePage { sessions: meant, next: None };
-        let mut revoked = Vec::new();
-        self.revoke_pages(place, &revocation, page, None, &mut revoked).await?;
+        let revoked = self.revoke_pages(place, &revocation, page, None).await?;
         self.store.finish_job(place, bytes).await?;
         info!(count = revoked.len(), "finished a revocation that was left half-way");
         self.publisher.publish(place.shard).await

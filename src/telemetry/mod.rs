@@ -1,6 +1,7 @@
 //! What the service tells about itself: log lines, traces and metrics. Everybody else speaks through `tracing` and
 //! OpenTelemetry's global meter and propagator, and knows nothing of this module. Start with [`start`].
 
+mod filter;
 mod ids;
 mod json;
 mod otel;
@@ -16,20 +17,17 @@ use std::{
 use opentelemetry::{global, trace::TracerProvider};
 use opentelemetry_sdk::{metrics::SdkMeterProvider, trace::SdkTracerProvider};
 use prometheus::{Registry, TextEncoder};
-use tracing::{Metadata, Subscriber, level_filters::LevelFilter};
+use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::{
-    Layer,
-    filter::{FilterExt, FilterFn},
-    fmt::MakeWriter,
-    layer::SubscriberExt,
-    registry::LookupSpan,
+    Layer, filter::FilterFn, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan,
 };
 
-pub use settings::{Export, Filter, Format, Settings};
+pub use filter::Filter;
+pub use settings::{Export, Format, Settings};
 
 use crate::http::client::use_ring;
-use settings::OURS;
+use filter::{OURS, is_operation};
 
 /// How long [`Telemetry::shutdown`] may hold up the end of the process.
 const LONGEST_FLUSH: Duration = Duration::from_secs(5);
@@ -40,9 +38,6 @@ pub enum Error {
     /// A process has one log.
     #[error("telemetry was started before")]
     AlreadyStarted,
-    /// The filter was not read by [`Settings::read`].
-    #[error("the log filter is not valid")]
-    Filter,
     /// An exporter could not be made.
     #[error("the OTLP exporter could not be made")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -82,7 +77,6 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     use_ring();
-    let filter = settings.filter.build().ok_or(Error::Filter)?;
     let registry = Registry::new();
     let traces = settings.traces.as_ref();
     let telemetry = Telemetry {
@@ -90,9 +84,9 @@ where
         meter: otel::meter_provider(settings, &registry)?,
         registry,
     };
-    // Operations' spans are always seen, so that a warning has its request id where the log begins at warnings.
-    let log = log_layer(settings.format, writer).with_filter(filter.or(our_spans()));
-    let subscriber = tracing_subscriber::registry().with(telemetry.trace_layer()).with(log);
+    let log = log_layer(settings.format, writer);
+    let subscriber =
+        tracing_subscriber::registry().with(telemetry.trace_layer()).with(log).with(settings.filter.clone());
     Ok((telemetry, subscriber))
 }
 
@@ -134,12 +128,12 @@ impl Telemetry {
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup> + Send + Sync,
     {
-        // Spans only: an event would become part of its span, and the stub mail's carry codes.
         match &self.tracer {
+            // Spans only: an event would become part of its span, and the stub mail's carry codes.
             Some(provider) => lean(tracing_opentelemetry::layer().with_tracer(provider.tracer(OURS)))
-                .with_filter(our_spans())
+                .with_filter(FilterFn::new(is_operation).with_max_level_hint(LevelFilter::INFO))
                 .boxed(),
-            None => lean(tracing_opentelemetry::layer()).with_filter(our_spans()).boxed(),
+            None => lean(tracing_opentelemetry::layer()).boxed(),
         }
     }
 }
@@ -157,13 +151,6 @@ where
         .with_target(false)
         .with_tracked_inactivity(false)
         .with_context_activation(false)
-}
-
-/// Operations and whatever else of ours is a span.
-fn our_spans() -> FilterFn {
-    let ours: fn(&Metadata<'_>) -> bool =
-        |metadata| metadata.is_span() && metadata.target().starts_with(OURS);
-    FilterFn::new(ours).with_max_level_hint(LevelFilter::INFO)
 }
 
 fn log_layer<S, W>(format: Option<Format>, writer: W) -> Box<dyn Layer<S> + Send + Sync>

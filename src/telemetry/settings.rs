@@ -4,17 +4,13 @@
 
 use std::time::Duration;
 
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-
+use super::Filter;
 use crate::{base::settings::Reader, http::BaseUrl};
-
-/// The crate's name is the start of the target of every line that is ours.
-pub(super) const OURS: &str = "authsession";
 
 const COLLECTOR: &str = "http://localhost:4318";
 
 /// Settings of the log, the traces and the metrics.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
     /// The name that traces and metrics carry; nothing for the default.
     pub service_name: Option<String>,
@@ -45,10 +41,6 @@ pub enum Format {
     /// For people.
     Text,
 }
-
-/// Directives that have been found good.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Filter(String);
 
 /// The names of the variables of one signal, and the path under the common endpoint.
 struct Signal {
@@ -123,35 +115,6 @@ fn check_protocol(reader: &mut Reader, name: &'static str) {
     reader.choice(name, (), &[("http/protobuf", ())]);
 }
 
-impl Filter {
-    /// Reads `RUST_LOG`. A level alone is ours; what we use is then quiet below warnings. Directives with targets are
-    /// taken as they stand.
-    fn read(reader: &mut Reader) -> Self {
-        let takes = "a level (error, warn, info, debug, trace, off) or directives such as info,hyper=debug";
-        reader.optional("RUST_LOG", takes, Self::parse).unwrap_or_else(|| Self::level(LevelFilter::INFO))
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        if let Ok(level) = text.trim().parse::<LevelFilter>() {
-            return Some(Self::level(level));
-        }
-        // A lone word would be a target at full volume; it is more likely a misspelt level, and would mean silence.
-        let misspelt = |part: &str| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err();
-        let good = !text.split(',').map(str::trim).any(misspelt);
-        let filter = Self(text.to_owned());
-        (good && filter.build().is_some()).then_some(filter)
-    }
-
-    fn level(level: LevelFilter) -> Self {
-        Self(format!("{},{OURS}={level}", level.min(LevelFilter::WARN)))
-    }
-
-    /// The filter itself.
-    pub(super) fn build(&self) -> Option<EnvFilter> {
-        EnvFilter::builder().parse(&self.0).ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +129,7 @@ mod tests {
     #[test]
     fn by_default_only_the_log_speaks() {
         let (settings, faults) = read(&[]);
-        let filter = Filter("warn,authsession=info".to_owned());
+        let filter = Filter::read(&mut Reader::new([("RUST_LOG".to_owned(), "info".to_owned())]));
         let expected = Settings { service_name: None, traces: None, metrics: None, filter, format: None };
         assert_eq!((settings, faults), (expected, vec![]));
     }
@@ -204,26 +167,10 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
             ("AUTHSESSION_LOG_FORMAT", "xml"),
             ("RUST_LOG", "inof"),
-            ("RUST_LOG", "info,hyper"),
-            ("RUST_LOG", "authsession=loud"),
-            ("RUST_LOG", "authsession[=debug"),
         ] {
             let (_, faults) = read(&[(name, value)]);
             assert_eq!(faults.len(), 1, "{name}={value}");
             assert!(faults[0].starts_with(&format!("{name} takes ")), "{faults:?}");
-        }
-    }
-
-    #[test]
-    fn a_level_is_ours_and_directives_are_taken_as_they_stand() {
-        for (value, directives) in [
-            ("debug", "warn,authsession=debug"),
-            ("ERROR", "error,authsession=error"),
-            ("off", "off,authsession=off"),
-            ("info,hyper=debug", "info,hyper=debug"),
-            ("authsession::gateway=trace", "authsession::gateway=trace"),
-        ] {
-            assert_eq!(read(&[("RUST_LOG", value)]).0.filter.0, directives);
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     kit::{EMAIL, cause, email, endpoint, within},
-    upstream::{Answer, Upstream},
+    upstream::{Answer, Received, Upstream},
     upstreams::UserService,
 };
 
@@ -57,7 +57,7 @@ async fn a_lost_reply_or_a_passing_fault_is_tried_once_more() {
         service.forget();
         service.next(Answer::Instead(Box::new(passing)));
         assert_eq!(client.ensure(&email()).await.unwrap(), Admission::Admitted("user-1".into()));
-        let bodies: Vec<_> = service.received().iter().map(|request| request.json()).collect();
+        let bodies: Vec<_> = service.received().iter().map(Received::json).collect();
         assert_eq!(bodies, [json!({ "email": EMAIL }), json!({ "email": EMAIL })]);
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     kit::{EMAIL, cause, email, endpoint, order},
-    upstream::Answer,
+    upstream::{Answer, Received},
     upstreams::UserService,
 };
 
@@ -64,7 +64,7 @@ async fn blocking_names_whom_it_hit() {
     let stranger = Subject::UserId("nobody".into());
     assert_eq!(client.block(&stranger, &order()).await.unwrap(), Block::Unknown);
 
-    let bodies: Vec<_> = service.received().iter().map(|request| request.json()).collect();
+    let bodies: Vec<_> = service.received().iter().map(Received::json).collect();
     let actor = json!({ "type": "admin", "id": "admin-1" });
     assert_eq!(bodies[0], json!({ "email": EMAIL, "reason_code": "policy", "actor": actor }));
     assert_eq!(bodies[2], json!({ "user_id": id, "reason_code": "policy", "actor": actor }));

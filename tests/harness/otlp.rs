@@ -66,16 +66,13 @@ impl Deref for Receiver {
     }
 }
 
-/// A text attribute.
+/// A text attribute; nothing for one of another type.
 pub fn text_of(attributes: &[KeyValue], key: &str) -> Option<String> {
     let value = attributes.iter().find(|attribute| attribute.key == key)?.value.clone()?.value?;
-    match value {
-        Value::StringValue(text) => Some(text),
-        other => Some(format!("{other:?}")),
-    }
+    if let Value::StringValue(text) = value { Some(text) } else { None }
 }
 
 /// An id as it is written in headers and logs.
 pub fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(id)
 }

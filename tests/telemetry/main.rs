@@ -1,5 +1,12 @@
 //! What the service tells about itself: log lines, trace context, exported spans and metrics.
-#![allow(missing_docs, reason = "tests are sentences")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly, and its name is its documentation"
+)]
 
 #[path = "../harness/otlp.rs"]
 mod otlp;

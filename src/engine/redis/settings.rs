@@ -92,6 +92,13 @@ impl Options {
     }
 }
 
+/// Host and port, or the socket's path; never a user or a password.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.place.fmt(f)
+    }
+}
+
 impl Settings {
     /// The store's Redis: nothing where `AUTHSESSION_REDIS_ADDR` is unset.
     pub fn read(reader: &mut Reader) -> Option<Self> {

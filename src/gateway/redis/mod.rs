@@ -21,7 +21,7 @@ use crate::{
 
 /// A revoked session's record is kept at least this long, however short the retention: longer than any delayed
 /// `active` may take to arrive.
-const LEAST_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const LEAST_KEPT: Duration = Duration::from_hours(24);
 
 /// Writes the projection.
 pub struct RedisGateway {
