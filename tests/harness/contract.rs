@@ -17,7 +17,7 @@ pub struct Operation {
     pub method: String,
     /// With parameters in braces.
     pub path: String,
-    /// In the camel case of OpenAPI.
+    /// In the camel case of `api/*.yaml`.
     pub id: String,
 }
 

@@ -73,7 +73,9 @@ async fn of_parallel_logins_only_as_many_as_the_limit_are_let_in(store: Store) {
     let answers = twelve_at_once(&app).await;
     let (opened, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert_eq!((opened.len(), refused.len()), (3, 9));
-    refused.iter().for_each(|answer| answer.refused(409, "session_limit_exceeded"));
+    for answer in refused {
+        answer.refused(409, "session_limit_exceeded");
+    }
 }
 
 async fn revoke_oldest_makes_room_and_says_why(store: Store) {

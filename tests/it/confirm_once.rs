@@ -42,7 +42,7 @@ async fn a_replay_after_the_revoke_opens_nothing(store: Store) {
         pilot.confirm(&challenge, &code, &device).await.refused(409, "challenge_already_used");
     }
     let user = app.operator().user_of(&session).await;
-    assert_eq!(app.operator().listed(&user).await, [session.clone()]);
+    assert_eq!(app.operator().listed(&user).await, [session.as_str()]);
     assert_eq!(app.operator().status_of(&session).await, "revoked");
 }
 
@@ -66,7 +66,7 @@ async fn parallel_confirms_with_one_key_give_one_session(store: Store) {
     assert_eq!(sessions.len(), 1);
     let session = sessions.first().unwrap();
     let user = app.operator().user_of(session).await;
-    assert_eq!(app.operator().listed(&user).await, [session.clone()]);
+    assert_eq!(app.operator().listed(&user).await, [session.as_str()]);
 }
 
 async fn of_parallel_confirms_with_different_keys_exactly_one_wins(store: Store) {
@@ -84,7 +84,7 @@ async fn of_parallel_confirms_with_different_keys_exactly_one_wins(store: Store)
         }
         let session = session_of(&answers[won[0]]);
         let user = app.operator().user_of(&session).await;
-        assert_eq!(app.operator().listed(&user).await, [session.clone()]);
+        assert_eq!(app.operator().listed(&user).await, [session.as_str()]);
         assert_eq!(app.operator().session(&session).await["client_public_key"], devices[won[0]].key());
     }
 }
@@ -101,7 +101,9 @@ async fn of_parallel_confirms_of_several_challenges_of_one_mail_exactly_one_wins
     let answers = join_all(challenges.iter().map(|challenge| pilot.confirm(challenge, &code, &device))).await;
     let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert_eq!((won.len(), lost.len()), (1, 31));
-    lost.iter().for_each(|answer| answer.refused(409, "challenge_already_used"));
+    for answer in lost {
+        answer.refused(409, "challenge_already_used");
+    }
     let user = app.operator().user_of(&session_of(won[0])).await;
     assert_eq!(app.operator().listed(&user).await.len(), 1);
 }

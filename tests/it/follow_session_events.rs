@@ -74,8 +74,8 @@ async fn a_revoke_is_in_the_feed_once_it_is_answered(store: Store) {
     // A login afterwards comes after it: so it was there.
     let marker = app.visitor("other@example.com").log_in().await;
     let events = Feed::open(&app, Some("0")).await.until(&marker, "active").await;
-    let said = events.iter().filter(|event| event.data["device_session_id"] == session);
-    assert_eq!(said.last().unwrap().data["status"], "revoked");
+    let mut said = events.iter().filter(|event| event.data["device_session_id"] == session);
+    assert_eq!(said.next_back().unwrap().data["status"], "revoked");
 }
 
 async fn a_malformed_cursor_is_refused(store: Store) {

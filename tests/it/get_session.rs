@@ -9,7 +9,7 @@ async fn an_active_session_has_no_word_of_a_revoke(store: Store) {
     let device = Device::new();
     let id = app.visitor("pilot@example.com").log_in_with(&device).await;
     let created_at = app.clock.rfc3339();
-    assert!(created_at.ends_with(".12Z"), "milliseconds are kept: {created_at}");
+    assert!(created_at.contains(".12Z"), "milliseconds are kept: {created_at}");
     app.clock.advance_s(5);
     let body = app.operator().get(&id).await.ok();
     let user = text(&body["session"], "user_id");

@@ -7,10 +7,8 @@
     clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    dead_code,
-    unreachable_pub,
     missing_docs,
-    reason = "a test fails by panicking, and the harness is shared with other test binaries"
+    reason = "a test fails by panicking"
 )]
 
 #[path = "../harness/mod.rs"]
@@ -47,6 +45,7 @@ mod get_session;
 mod guesses;
 mod guesses_by_address;
 mod health;
+mod histories;
 mod journeys;
 mod lanes;
 mod list_user_sessions;
@@ -63,5 +62,6 @@ mod revoke_all_user_sessions;
 mod revoke_device_session;
 mod send_email_code;
 mod settings;
+mod storage;
 mod tokens;
 mod user_service;

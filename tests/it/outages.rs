@@ -100,8 +100,8 @@ async fn a_revoke_after_an_untold_login_is_never_followed_by_active(store: Store
     // A later change of another session comes after whatever is still said of this one.
     let marker = app.visitor("other@example.com").log_in().await;
     let events = Feed::open(&app, Some("0")).await.until(&marker, "active").await;
-    let of_session = events.iter().filter(|event| event.data["device_session_id"] == session);
-    assert_eq!(of_session.last().unwrap().data["status"], "revoked");
+    let mut of_session = events.iter().filter(|event| event.data["device_session_id"] == session);
+    assert_eq!(of_session.next_back().unwrap().data["status"], "revoked");
     assert_eq!(app.gateway().record(&session).unwrap()["status"], "revoked");
 }
 

@@ -206,8 +206,8 @@ async fn sigterm_and_sigint_let_requests_finish_and_end_with_0() {
         ])
         .await;
         let feed = Feed::open(&service.wire, None).await;
-        let sent = Reply::Json(200, json!({ "outcome": "sent" }));
-        mail.next(Reply::After(Duration::from_millis(700), Box::new(sent)));
+        let taken = Reply::Json(200, json!({ "outcome": "sent" }));
+        mail.next(Reply::After(Duration::from_millis(700), Box::new(taken)));
         let body = json!({ "email": "pilot@example.com" });
         let send = service.wire.post(Listener::Public, SEND, &body);
         let drain = async {

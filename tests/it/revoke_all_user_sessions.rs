@@ -10,7 +10,7 @@ use crate::harness::{App, Setup, Store, actors::reason};
 use super::revoke_device_session::{bad_reasons, longest_reason};
 
 /// The ids of an acknowledgement, which must be as many as it counts, each once.
-pub fn affected(body: &Value) -> BTreeSet<String> {
+pub(crate) fn affected(body: &Value) -> BTreeSet<String> {
     let listed = body["affected_device_session_ids"].as_array().unwrap();
     let ids: BTreeSet<String> = listed.iter().map(|id| id.as_str().unwrap().to_owned()).collect();
     assert_eq!(ids.len(), listed.len());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{App, Listener, Store, actors::reason};
 
 /// Bodies that no mutation takes. `full` is one that it does take.
-pub fn bad_reasons(full: &Value) -> Vec<Value> {
+pub(crate) fn bad_reasons(full: &Value) -> Vec<Value> {
     let long = "x".repeat(129);
     let changed = |path: &[&str], value: Value| {
         let mut body = full.clone();
@@ -43,7 +43,7 @@ pub fn bad_reasons(full: &Value) -> Vec<Value> {
 }
 
 /// The longest reason and actor that every mutation takes, in letters of more than one byte.
-pub fn longest_reason() -> Value {
+pub(crate) fn longest_reason() -> Value {
     let (letters, id) = ("ä".repeat(128), "ö".repeat(256));
     json!({ "reason_code": letters, "actor": { "type": letters, "id": id } })
 }

@@ -91,8 +91,8 @@ async fn ids_of_the_user_service_may_be_any_text(store: Store) {
         app.users.next(Reply::Json(200, json!({ "outcome": "created", "user_id": user })));
         let session = session_of(&pilot.confirm(&challenge, &code, &Device::new()).await);
         assert_eq!(app.operator().user_of(&session).await, user);
-        let encoded: String = user.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        assert_eq!(app.operator().listed(&encoded).await, [session.clone()]);
+        let encoded = user.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
+        assert_eq!(app.operator().listed(&encoded).await, [session.as_str()]);
         app.gateway().was_told(&session, "active").await;
     }
 }
