@@ -28,7 +28,7 @@ fn roll(bound: u64) -> u64 {
 }
 
 #[derive(Default)]
-struct Story {
+struct Acts {
     sessions: BTreeMap<String, String>,
     ended: BTreeSet<String>,
     blocked: BTreeSet<String>,
@@ -36,72 +36,72 @@ struct Story {
 }
 
 /// One call. A 200 is its body; a 503 is counted; a refusal of the contract is nothing.
-async fn say(wire: &Wire, path: &str, body: &Value, story: &Mutex<Story>) -> Option<Value> {
+async fn say(wire: &Wire, path: &str, body: &Value, acts: &Mutex<Acts>) -> Option<Value> {
     let listener = if path.starts_with(INTERNAL) { Listener::Internal } else { Listener::Public };
     let answer = wire.post(listener, path, body).await;
     match answer.status {
         200 => return Some(answer.json()),
-        503 => story.lock().unwrap().unavailable += 1,
+        503 => acts.lock().unwrap().unavailable += 1,
         403 | 404 | 409 | 400 | 429 => {}
         other => panic!("{path} answered {other}: {}", answer.text),
     }
     None
 }
 
-async fn log_in(app: &App, wire: &Wire, email: &str, story: &Mutex<Story>) -> Option<()> {
-    let send = say(wire, SEND, &json!({ "email": email }), story).await?;
+async fn log_in(app: &App, wire: &Wire, email: &str, acts: &Mutex<Acts>) -> Option<()> {
+    let send = say(wire, SEND, &json!({ "email": email }), acts).await?;
     let code = app.mail.code_for(email)?;
     let body = json!({
         "challenge_id": text(&send, "challenge_id"),
         "code": code,
         "client_public_key": Device::new().key(),
     });
-    let body = say(wire, CONFIRM, &body, story).await?;
+    let body = say(wire, CONFIRM, &body, acts).await?;
     let session = text(&body, "device_session_id");
-    story.lock().unwrap().sessions.insert(session, email.to_owned());
+    acts.lock().unwrap().sessions.insert(session, email.to_owned());
     Some(())
 }
 
-async fn end_one(wire: &Wire, story: &Mutex<Story>) -> Option<()> {
+async fn end_one(wire: &Wire, acts: &Mutex<Acts>) -> Option<()> {
     let session = {
-        let story = story.lock().unwrap();
-        let count = u64::try_from(story.sessions.len()).unwrap();
-        story.sessions.keys().nth(usize::try_from(roll(count.max(1))).unwrap())?.clone()
+        let acts = acts.lock().unwrap();
+        let count = u64::try_from(acts.sessions.len()).unwrap();
+        acts.sessions.keys().nth(usize::try_from(roll(count.max(1))).unwrap())?.clone()
     };
-    say(wire, &format!("{INTERNAL}/sessions/{session}/revoke"), &reason(), story).await?;
-    story.lock().unwrap().ended.insert(session);
+    say(wire, &format!("{INTERNAL}/sessions/{session}/revoke"), &reason(), acts).await?;
+    acts.lock().unwrap().ended.insert(session);
     Some(())
 }
 
-async fn end_all(app: &App, wire: &Wire, email: &str, story: &Mutex<Story>) -> Option<()> {
+async fn end_all(app: &App, wire: &Wire, email: &str, acts: &Mutex<Acts>) -> Option<()> {
     let known: Vec<String> = {
-        let story = story.lock().unwrap();
-        let of_user = story.sessions.iter().filter(|(_, owner)| *owner == email);
+        let acts = acts.lock().unwrap();
+        let of_user = acts.sessions.iter().filter(|(_, owner)| *owner == email);
         of_user.map(|(session, _)| session.clone()).collect()
     };
     let user = app.users.id_of(email)?;
-    say(wire, &format!("{INTERNAL}/users/{user}/sessions/revoke-all"), &reason(), story).await?;
-    story.lock().unwrap().ended.extend(known);
+    say(wire, &format!("{INTERNAL}/users/{user}/sessions/revoke-all"), &reason(), acts).await?;
+    acts.lock().unwrap().ended.extend(known);
     Some(())
 }
 
-async fn block(wire: &Wire, email: &str, story: &Mutex<Story>) -> Option<()> {
+async fn block(wire: &Wire, email: &str, acts: &Mutex<Acts>) -> Option<()> {
     let body = json!({ "email": email, "reason_code": "x", "actor": { "type": "system" } });
-    say(wire, &format!("{INTERNAL}/user-blocks"), &body, story).await?;
-    story.lock().unwrap().blocked.insert(email.to_owned());
+    say(wire, &format!("{INTERNAL}/user-blocks"), &body, acts).await?;
+    acts.lock().unwrap().blocked.insert(email.to_owned());
     Some(())
 }
 
-async fn act(app: &App, wire: &Wire, worker: u64, rounds: usize, story: &Mutex<Story>) {
+async fn act(app: &App, wire: &Wire, worker: u64, rounds: usize, acts: &Mutex<Acts>) {
     for _ in 0..rounds {
         // Two users a worker, and one that all share.
         let who = [worker * 2, worker * 2 + 1, 99][usize::try_from(roll(3)).unwrap()];
         let email = format!("pilot{who}@example.com");
         match roll(20) {
-            0..12 => log_in(app, wire, &email, story).await,
-            12..17 => end_one(wire, story).await,
-            17..19 => end_all(app, wire, &email, story).await,
-            _ if who != 99 && roll(3) == 0 => block(wire, &email, story).await,
+            0..12 => log_in(app, wire, &email, acts).await,
+            12..17 => end_one(wire, acts).await,
+            17..19 => end_all(app, wire, &email, acts).await,
+            _ if who != 99 && roll(3) == 0 => block(wire, &email, acts).await,
             _ => None,
         };
     }
@@ -122,11 +122,11 @@ async fn trouble(gateway: &RedisServer, stop: &AtomicBool) {
     }
 }
 
-async fn all_agrees(app: &App, story: &Story) {
+async fn all_agrees(app: &App, acts: &Acts) {
     let gateway = app.gateway();
-    for (session, email) in &story.sessions {
+    for (session, email) in &acts.sessions {
         let truth = app.operator().status_of(session).await;
-        if story.ended.contains(session) || story.blocked.contains(email) {
+        if acts.ended.contains(session) || acts.blocked.contains(email) {
             assert_eq!(truth, "revoked", "{session} of {email}");
         }
         eventually("truth and record agree", async || {
@@ -145,7 +145,7 @@ async fn all_agrees(app: &App, story: &Story) {
         }
         told.insert(session);
     }
-    for session in story.sessions.keys() {
+    for session in acts.sessions.keys() {
         assert!(told.contains(session), "no event tells of {session}");
         let truth = app.operator().status_of(session).await;
         assert_eq!(ended.contains(session), truth == "revoked", "{session}");
@@ -161,21 +161,21 @@ async fn run(store: Store) {
         Store::Redis => Some(app.replica().await),
     };
     let there: &Wire = replica.as_ref().map_or(&app, |replica| &replica.wire);
-    let story = Mutex::new(Story::default());
+    let acts = Mutex::new(Acts::default());
     let stop = AtomicBool::new(false);
     let workers = (0..6).map(|worker| {
         let wire: &Wire = if worker % 2 == 0 { &app } else { there };
-        act(&app, wire, worker, 120, &story)
+        act(&app, wire, worker, 120, &acts)
     });
     let work = async {
         futures_util::future::join_all(workers).await;
         stop.store(true, Ordering::SeqCst);
     };
     futures_util::future::join(work, trouble(&gateway, &stop)).await;
-    let story = story.into_inner().unwrap();
-    let count = story.sessions.len();
-    assert!(count > 100 && story.ended.len() > 20, "{count} sessions, {} ended", story.ended.len());
-    all_agrees(&app, &story).await;
+    let acts = acts.into_inner().unwrap();
+    let count = acts.sessions.len();
+    assert!(count > 100 && acts.ended.len() > 20, "{count} sessions, {} ended", acts.ended.len());
+    all_agrees(&app, &acts).await;
 }
 
 async fn truth_records_and_events_agree_in_the_end(store: Store) {

@@ -44,7 +44,7 @@ fn bad_settings_end_the_start_with_all_faults_on_standard_error() {
         ("CODE_TTT", "1m"),
         ("USER_SERVICE_MODE", "rest"),
         ("OTEL_TRACES_EXPORTER", "zipkin"),
-        ("RUST_LOG", "=,="),
+        ("RUST_LOG", "inof"),
     ];
     for arguments in [&[][..], &["check-config"]] {
         let (code, out, err) = streams(&run(&bad, arguments));
