@@ -171,7 +171,16 @@ impl App {
 
     /// A second instance of the service on the same store, clock and upstreams.
     pub async fn replica(&self) -> Running {
-        Running::start(&self.settings, &self.clock).await
+        self.replica_with(&[]).await
+    }
+
+    /// A second instance with other settings.
+    pub async fn replica_with(&self, changes: &[(&str, &str)]) -> Running {
+        let mut settings = self.settings.clone();
+        for (name, value) in changes {
+            settings.insert(format!("AUTHSESSION_{name}"), (*value).to_owned());
+        }
+        Running::start(&settings, &self.clock).await
     }
 
     /// Ends the service and starts it again on the same store.

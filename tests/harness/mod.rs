@@ -11,6 +11,7 @@ pub mod contract;
 pub mod feed;
 pub mod gateway;
 pub mod process;
+pub mod proxy;
 pub mod redis;
 pub mod upstream;
 pub mod upstreams;

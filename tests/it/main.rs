@@ -48,6 +48,7 @@ mod health;
 mod histories;
 mod journeys;
 mod lanes;
+mod late_writes;
 mod list_user_sessions;
 mod mail_service;
 mod openapi;
