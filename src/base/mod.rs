@@ -1,18 +1,22 @@
 //! What everyone may import and what imports nothing of ours: time and randomness, parsed values, secrets, and
 //! the one infrastructure error. Start with [`World`].
 
+mod base_url;
 mod cause;
 mod device_key;
 mod email;
 pub mod id;
 mod secret;
 pub mod settings;
+mod tls;
 mod unavailable;
 mod world;
 
+pub use base_url::BaseUrl;
 pub use cause::Cause;
 pub use device_key::DeviceKey;
 pub use email::Email;
 pub use secret::Secret;
+pub use tls::use_ring;
 pub use unavailable::Unavailable;
 pub use world::{Clock, Randomness, SystemClock, SystemRandomness, Timestamp, World};

@@ -1,9 +1,9 @@
 //! The outgoing side: how the user and mail services are called. One budget of time a call, connections that are
 //! used again, no redirects, no proxies, answers of bounded size, and the caller's trace context.
 
-use std::{error::Error, io, sync::Once, time::Duration};
+use std::{error::Error, io, time::Duration};
 
-use opentelemetry::{global, propagation::Injector};
+use opentelemetry::{Context, global, propagation::Injector, trace::TraceContextExt};
 use reqwest::{
     Method, StatusCode, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{BaseUrl, Endpoint, Object};
-use crate::base::Unavailable;
+use super::{Endpoint, Object};
+use crate::base::{BaseUrl, Unavailable, use_ring};
 
 /// Answers are a few fields; anything longer is not from the service we meant.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -201,16 +201,11 @@ fn reason(error: &reqwest::Error) -> String {
         )
 }
 
-/// Makes ring the process's TLS provider. Whoever builds a TLS client or server calls it first.
-pub fn use_ring() {
-    static ONCE: Once = Once::new();
-    // An error means that somebody installed a provider before, which then serves as well.
-    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-}
-
-/// Adds `traceparent` and `tracestate` where the current span has a context to pass on.
+/// Adds `traceparent` and `tracestate` where there is a context to pass on: the current span's, where spans are
+/// exported, else the caller's.
 fn inject_trace_context(headers: &mut HeaderMap) {
-    let context = Span::current().context();
+    let exported = Some(Span::current().context()).filter(TraceContextExt::has_active_span);
+    let context = exported.unwrap_or_else(Context::current);
     global::get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut Headers(headers)));
 }
 

@@ -1,10 +1,8 @@
 //! Where a service that we depend on is, and how long it may take.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use reqwest::Url;
-
-use crate::base::settings::Reader;
+use crate::base::{BaseUrl, settings::Reader};
 
 /// A service reached over REST.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,59 +47,9 @@ impl Endpoint {
     }
 }
 
-/// Where a service is: `http://` or `https://`, perhaps with a path that its operations lie under.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BaseUrl(Url);
-
-impl BaseUrl {
-    /// An absolute address without credentials, query or fragment.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let url = Url::parse(text).ok()?;
-        let plain = url.query().is_none() && url.fragment().is_none();
-        let anonymous = url.username().is_empty() && url.password().is_none();
-        (matches!(url.scheme(), "http" | "https") && plain && anonymous).then_some(Self(url))
-    }
-
-    /// Whether it takes TLS to get there.
-    #[must_use]
-    pub fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
-    }
-
-    /// The address of `path` below this one. Each segment is percent-encoded.
-    #[must_use]
-    pub fn join(&self, path: &[&str]) -> Url {
-        let mut url = self.0.clone();
-        // Cannot fail: http and https addresses have a path.
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
-        url
-    }
-}
-
-impl fmt::Display for BaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_put_below_the_base_and_segments_are_encoded() {
-        for (base, path, url) in [
-            ("http://h", &["a", "b"][..], "http://h/a/b"),
-            ("http://h/", &["a"], "http://h/a"),
-            ("https://h:1/prefix", &["a"], "https://h:1/prefix/a"),
-            ("https://h:1/prefix/", &["a", "x/y?z#%"], "https://h:1/prefix/a/x%2Fy%3Fz%23%25"),
-        ] {
-            assert_eq!(BaseUrl::parse(base).unwrap().join(path).as_str(), url, "{base}");
-        }
-    }
 
     fn read(variables: &[(&str, &str)]) -> (Option<Endpoint>, Vec<String>) {
         let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -126,23 +74,6 @@ mod tests {
         assert_eq!(read(&[("MODE", "rest")]), (None, vec![missing]));
         for mode in ["stub", "rest"] {
             assert_eq!(read(&[("MODE", mode), ("URL", "h:80")]), (None, vec![format!("URL takes {takes}")]));
-        }
-    }
-
-    #[test]
-    fn only_plain_http_addresses_are_bases() {
-        for wrong in [
-            "",
-            "h:80",
-            "127.0.0.1:80",
-            "/a",
-            "ftp://h",
-            "http://",
-            "http://h?q",
-            "http://h#f",
-            "http://u:p@h",
-        ] {
-            assert_eq!(BaseUrl::parse(wrong), None, "{wrong}");
         }
     }
 }

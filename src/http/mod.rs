@@ -21,7 +21,7 @@ mod surface;
 
 pub use client_address::ClientAddress;
 pub use edge::Edge;
-pub use endpoint::{BaseUrl, Endpoint, EndpointVariables};
+pub use endpoint::{Endpoint, EndpointVariables};
 pub use extract::{Json, Object, Path, present};
 pub use health::Probe;
 pub use listen_address::ListenAddress;

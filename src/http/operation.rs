@@ -13,8 +13,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use futures_util::{FutureExt, StreamExt};
-use opentelemetry::{global, propagation::Extractor};
+use futures_util::{FutureExt as _, StreamExt};
+use opentelemetry::{
+    Context, global,
+    propagation::Extractor,
+    trace::{FutureExt as _, TraceContextExt},
+};
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span, debug, field::Empty, info_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -43,7 +47,7 @@ impl Operation {
     }
 
     /// The request's span. Its parent is the caller's, where the caller names one.
-    fn span(&self, headers: &HeaderMap, method: &'static str, request_id: &HeaderValue) -> Span {
+    fn span(&self, caller: &Context, method: &'static str, request_id: &HeaderValue) -> Span {
         let span = info_span!(
             "request",
             otel.name = self.route.operation,
@@ -56,10 +60,9 @@ impl Operation {
             http.response.status_code = Empty,
             error.type = Empty,
         );
-        if headers.contains_key("traceparent") {
-            let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Carrier(headers)));
-            // Fails only where nobody traces, which is no fault.
-            let _ = span.set_parent(parent);
+        if caller.has_active_span() {
+            // Fails where spans are not exported, which is no fault.
+            let _ = span.set_parent(caller.clone());
         }
         span
     }
@@ -90,7 +93,10 @@ impl Operation {
         match self.kind {
             Kind::Read => Ok(answer.await),
             Kind::Change => {
-                let change = self.edge.in_flight.track_future(answer.instrument(Span::current()));
+                let change = self
+                    .edge
+                    .in_flight
+                    .track_future(answer.with_current_context().instrument(Span::current()));
                 // Fails only with a panic, or when the runtime is being torn down and nobody listens any more.
                 tokio::spawn(change).await.map_err(|_| Problem::panicked())
             }
@@ -125,7 +131,8 @@ pub(super) async fn run(State(operation): State<Arc<Operation>>, request: Reques
     let started = Instant::now();
     let request_id = request_id::choose(request.headers(), &operation.edge.world);
     let method = method_label(request.method());
-    let span = operation.span(request.headers(), method, &request_id);
+    let caller = caller(request.headers());
+    let span = operation.span(&caller, method, &request_id);
     async {
         let mut response = operation.answer(request, next).await;
         let headers = response.headers_mut();
@@ -135,8 +142,19 @@ pub(super) async fn run(State(operation): State<Arc<Operation>>, request: Reques
         operation.finish(method, started, &response);
         response
     }
+    .with_context(caller)
     .instrument(span)
     .await
+}
+
+/// Where the caller is in a trace, if it says so. It travels with the request, to the log and to the services that we
+/// call, whether or not spans are exported.
+fn caller(headers: &HeaderMap) -> Context {
+    if headers.contains_key("traceparent") {
+        global::get_text_map_propagator(|propagator| propagator.extract(&Carrier(headers)))
+    } else {
+        Context::new()
+    }
 }
 
 /// Headers as the propagator reads them.

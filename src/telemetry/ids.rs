@@ -19,19 +19,23 @@ pub(super) struct Ids {
     pub(super) span: SpanId,
 }
 
-/// The ids of the innermost span around `event` that has any. A line outside of every span has none.
+/// The ids of the innermost span around `event` that has any, else the caller's. A line outside of every request has
+/// none.
 pub(super) fn of_event<S>(event: &Event<'_>, context: &Context<'_, S>, dispatch: &Dispatch) -> Option<Ids>
 where
     S: Subscriber + for<'lookup> LookupSpan<'lookup>,
 {
     let mut outermost = None;
-    for span in context.event_scope(event)? {
+    for span in context.event_scope(event).into_iter().flatten() {
         // No lock on the span's extensions may be held here: this takes one itself.
         let known = get_otel_context(&span.id(), dispatch);
         if let Some(ids) = known.and_then(|context| ids_in(&context)) {
             return Some(ids);
         }
         outermost = Some(span);
+    }
+    if let Some(ids) = ids_in(&opentelemetry::Context::current()) {
+        return Some(ids);
     }
     let span = outermost?;
     let mut extensions = span.extensions_mut();

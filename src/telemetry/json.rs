@@ -1,28 +1,27 @@
 //! Log lines as JSON, one object a line: `timestamp`, `level`, `target`, `message` and the event's own fields, then
 //! the fields of the spans around it (the innermost wins), then `trace_id` and `span_id`. A name comes once a line.
+//! Fields of spans whose names start with `otel.` are words to the exporter, and not logged.
 
-use std::{error::Error, fmt, io::Write, sync::OnceLock};
+use std::{
+    error::Error,
+    fmt::{self, Write as _},
+    io::Write as _,
+    ops::Range,
+    sync::OnceLock,
+};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use serde_json::Value;
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use tracing::{
     Event, Subscriber,
     dispatcher::WeakDispatch,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
-use tracing_subscriber::{
-    Layer,
-    fmt::{
-        MakeWriter,
-        format::Writer,
-        time::{FormatTime, SystemTime},
-    },
-    layer::Context,
-    registry::LookupSpan,
-};
+use tracing_subscriber::{Layer, fmt::MakeWriter, layer::Context, registry::LookupSpan};
 
 use super::ids::{self, Ids};
+use crate::base::{Clock, SystemClock, Timestamp};
 
 /// Writes each event as one line.
 pub(super) struct JsonLines<W> {
@@ -31,9 +30,20 @@ pub(super) struct JsonLines<W> {
     dispatch: OnceLock<WeakDispatch>,
 }
 
-/// The fields of a span, kept with it.
+/// The fields of a span, kept with it. All texts lie in one, since every request has such a span.
 #[derive(Default)]
-struct SpanFields(Vec<(&'static str, Value)>);
+struct SpanFields {
+    list: Vec<(&'static str, Kept)>,
+    texts: String,
+}
+
+enum Kept {
+    Text(Range<usize>),
+    Natural(u64),
+    Integer(i64),
+    Fraction(f64),
+    Truth(bool),
+}
 
 impl<W> JsonLines<W> {
     /// To whatever `writer` makes.
@@ -53,6 +63,7 @@ where
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = SpanFields::default();
+        fields.list.reserve(attributes.fields().len());
         attributes.record(&mut fields);
         if let Some(span) = context.span(id) {
             span.extensions_mut().replace(fields);
@@ -88,20 +99,16 @@ fn write_line<S>(
 where
     S: Subscriber + for<'lookup> LookupSpan<'lookup>,
 {
-    let mut timestamp = String::with_capacity(32);
-    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
     let metadata = event.metadata();
     let mut serializer = serde_json::Serializer::new(line);
     let mut fields = Fields { map: serializer.serialize_map(None)?, seen: Vec::new(), outcome: Ok(()) };
-    fields.add("timestamp", &timestamp);
+    fields.add("timestamp", &timestamp(SystemClock.now()));
     fields.add("level", metadata.level().as_str());
     fields.add("target", metadata.target());
     event.record(&mut fields);
     for span in context.event_scope(event).into_iter().flatten() {
-        if let Some(SpanFields(list)) = span.extensions().get() {
-            for (name, value) in list {
-                fields.add(name, value);
-            }
+        if let Some(of_span) = span.extensions().get::<SpanFields>() {
+            of_span.add_to(&mut fields);
         }
     }
     if let Some(ids) = ids {
@@ -109,6 +116,16 @@ where
         fields.add("span_id", &ids.span.to_string());
     }
     fields.outcome.and_then(|()| fields.map.end())
+}
+
+/// RFC 3339 with all three digits of milliseconds, so that lines sort as text.
+fn timestamp(now: Timestamp) -> String {
+    const FORM: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(now.as_ms()) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(FORM).ok())
+        .unwrap_or_default()
 }
 
 /// One line's object. The first value of a name stays.
@@ -164,36 +181,57 @@ impl<M: SerializeMap> Visit for Fields<M> {
 }
 
 impl SpanFields {
-    fn set(&mut self, field: &Field, value: Value) {
+    fn set(&mut self, field: &Field, value: Kept) {
         let name = name_of(field);
-        self.0.retain(|(known, _)| *known != name);
-        self.0.push((name, value));
+        if !name.starts_with("otel.") {
+            self.list.retain(|(known, _)| *known != name);
+            self.list.push((name, value));
+        }
+    }
+
+    fn set_text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
+        let start = self.texts.len();
+        // Cannot fail: a string grows as needed, and a value that cannot print itself leaves what it has printed.
+        let _ = self.texts.write_fmt(text);
+        self.set(field, Kept::Text(start..self.texts.len()));
+    }
+
+    fn add_to<M: SerializeMap>(&self, fields: &mut Fields<M>) {
+        for (name, value) in &self.list {
+            match value {
+                Kept::Text(range) => fields.add(name, self.texts.get(range.clone()).unwrap_or_default()),
+                Kept::Natural(value) => fields.add(name, value),
+                Kept::Integer(value) => fields.add(name, value),
+                Kept::Fraction(value) => fields.add(name, value),
+                Kept::Truth(value) => fields.add(name, value),
+            }
+        }
     }
 }
 
 impl Visit for SpanFields {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, value.into());
+        self.set(field, Kept::Fraction(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value.into());
+        self.set(field, Kept::Integer(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value.into());
+        self.set(field, Kept::Natural(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, value.into());
+        self.set(field, Kept::Truth(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, value.into());
+        self.set_text(field, format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, format!("{value:?}").into());
+        self.set_text(field, format_args!("{value:?}"));
     }
 }
 

@@ -18,7 +18,6 @@ use opentelemetry::{global, trace::TracerProvider};
 use opentelemetry_sdk::{metrics::SdkMeterProvider, trace::SdkTracerProvider};
 use prometheus::{Registry, TextEncoder};
 use tracing::{Subscriber, level_filters::LevelFilter};
-use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::{
     Layer, filter::FilterFn, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan,
 };
@@ -26,7 +25,7 @@ use tracing_subscriber::{
 pub use filter::Filter;
 pub use settings::{Export, Format, Settings};
 
-use crate::http::client::use_ring;
+use crate::base::use_ring;
 use filter::{OURS, is_operation};
 
 /// How long [`Telemetry::shutdown`] may hold up the end of the process.
@@ -122,35 +121,24 @@ impl Telemetry {
         }
     }
 
-    /// Gives spans their place in a trace. Where nothing is exported no span of OpenTelemetry is made: the layer only
-    /// keeps the context that the caller sent, for the log and for the calls that we make.
-    fn trace_layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
+    /// Turns operations' spans into OpenTelemetry's, where they are exported. Without that layer a span costs next to
+    /// nothing; the caller's context then travels beside it, as OpenTelemetry's current one.
+    fn trace_layer<S>(&self) -> Option<impl Layer<S> + use<S>>
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup> + Send + Sync,
     {
-        match &self.tracer {
-            // Spans only: an event would become part of its span, and the stub mail's carry codes.
-            Some(provider) => lean(tracing_opentelemetry::layer().with_tracer(provider.tracer(OURS)))
-                .with_filter(FilterFn::new(is_operation).with_max_level_hint(LevelFilter::INFO))
-                .boxed(),
-            None => lean(tracing_opentelemetry::layer()).boxed(),
-        }
+        let tracer = self.tracer.as_ref()?.tracer(OURS);
+        // Spans only: an event would become part of its span, and the stub mail's carry codes.
+        let spans = FilterFn::new(is_operation).with_max_level_hint(LevelFilter::INFO);
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false)
+            .with_context_activation(false);
+        Some(layer.with_filter(spans))
     }
-}
-
-/// Without what we do not use: source locations, thread names, idle times, and OpenTelemetry's own current context.
-fn lean<S, T>(layer: OpenTelemetryLayer<S, T>) -> OpenTelemetryLayer<S, T>
-where
-    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
-    T: opentelemetry::trace::Tracer + 'static,
-    T::Span: Send + Sync,
-{
-    layer
-        .with_location(false)
-        .with_threads(false)
-        .with_target(false)
-        .with_tracked_inactivity(false)
-        .with_context_activation(false)
 }
 
 fn log_layer<S, W>(format: Option<Format>, writer: W) -> Box<dyn Layer<S> + Send + Sync>

@@ -4,18 +4,12 @@ use opentelemetry::{KeyValue, global};
 use opentelemetry_otlp::{ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{
     Resource,
-    metrics::{Aggregation, Instrument, InstrumentKind, PeriodicReader, SdkMeterProvider, Stream},
+    metrics::{PeriodicReader, SdkMeterProvider},
     propagation::TraceContextPropagator,
     trace::SdkTracerProvider,
 };
 
 use super::settings::{Export, Settings};
-
-const SERVICE_NAME: &str = "galaxy-authsession";
-
-/// Upper bounds in seconds. OpenTelemetry's own are made for milliseconds; most of our answers take less than one.
-const SECONDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Spans go to the collector in batches, from a thread of their own.
 pub(super) fn tracer_provider(
@@ -37,10 +31,7 @@ pub(super) fn meter_provider(
     registry: &prometheus::Registry,
 ) -> Result<SdkMeterProvider, super::Error> {
     let prometheus = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build()?;
-    let mut builder = SdkMeterProvider::builder()
-        .with_reader(prometheus)
-        .with_resource(resource(settings))
-        .with_view(in_seconds);
+    let mut builder = SdkMeterProvider::builder().with_reader(prometheus).with_resource(resource(settings));
     if let Some(export) = &settings.metrics {
         let exporter = MetricExporter::builder()
             .with_http()
@@ -58,23 +49,10 @@ pub(super) fn propagate() {
     global::set_text_map_propagator(TraceContextPropagator::new());
 }
 
-/// Gives histograms of durations the buckets above.
-fn in_seconds(instrument: &Instrument) -> Option<Stream> {
-    let duration = instrument.kind() == InstrumentKind::Histogram && instrument.unit() == "s";
-    let boundaries = duration.then(|| SECONDS.to_vec())?;
-    let aggregation = Aggregation::ExplicitBucketHistogram { boundaries, record_min_max: true };
-    Stream::builder().with_aggregation(aggregation).build().ok()
-}
-
-/// What every span and metric says about us. `OTEL_RESOURCE_ATTRIBUTES` adds to it, and may name the service too.
+/// What every span and metric says about us. `OTEL_RESOURCE_ATTRIBUTES` adds to it.
 fn resource(settings: &Settings) -> Resource {
-    let builder =
-        || Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-    let detected = builder().build().get(&"service.name".into()).map(|name| name.to_string());
-    let name = match (&settings.service_name, detected) {
-        (Some(name), _) => name.clone(),
-        (None, Some(name)) if !name.starts_with("unknown_service") => name,
-        (None, _) => SERVICE_NAME.to_owned(),
-    };
-    builder().with_service_name(name).build()
+    Resource::builder()
+        .with_service_name(settings.service_name.clone())
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build()
 }

@@ -1,19 +1,19 @@
 //! What is told, to whom, and how loudly. The variables are OpenTelemetry's own; those that are not read here
-//! (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_METRIC_EXPORT_INTERVAL`,
-//! `OTEL_EXPORTER_OTLP_HEADERS`) its SDK reads itself.
+//! (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_METRIC_EXPORT_INTERVAL`) its SDK reads itself;
+//! so it does with `OTEL_EXPORTER_OTLP_HEADERS`, whose form is checked here and whose secrets are not kept.
 
 use std::time::Duration;
 
 use super::Filter;
-use crate::{base::settings::Reader, http::BaseUrl};
+use crate::base::{BaseUrl, settings::Reader};
 
 const COLLECTOR: &str = "http://localhost:4318";
 
 /// Settings of the log, the traces and the metrics.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
-    /// The name that traces and metrics carry; nothing for the default.
-    pub service_name: Option<String>,
+    /// The name that traces and metrics carry.
+    pub service_name: String,
     /// Where traces go, if anywhere.
     pub traces: Option<Export>,
     /// Where metrics go, beside `/metrics`.
@@ -73,10 +73,15 @@ impl Settings {
         let common = reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", TAKES_URL, url);
         let timeout = timeout(reader, "OTEL_EXPORTER_OTLP_TIMEOUT").unwrap_or(Duration::from_secs(10));
         check_protocol(reader, "OTEL_EXPORTER_OTLP_PROTOCOL");
+        reader.optional(
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "name=value pairs with commas between them",
+            check_pairs,
+        );
         let common = common.as_deref().unwrap_or(COLLECTOR);
         let formats = &[("json", Some(Format::Json)), ("text", Some(Format::Text))];
         Self {
-            service_name: reader.text("OTEL_SERVICE_NAME"),
+            service_name: reader.text_or("OTEL_SERVICE_NAME", "galaxy-authsession"),
             traces: TRACES.read(reader, common, timeout),
             metrics: METRICS.read(reader, common, timeout),
             filter: Filter::read(reader),
@@ -111,6 +116,11 @@ fn timeout(reader: &mut Reader, name: &'static str) -> Option<Duration> {
     reader.optional(name, takes, parse).map(Duration::from_millis)
 }
 
+fn check_pairs(text: &str) -> Option<()> {
+    let named = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| !name.trim().is_empty());
+    text.split(',').all(named).then_some(())
+}
+
 fn check_protocol(reader: &mut Reader, name: &'static str) {
     reader.choice(name, (), &[("http/protobuf", ())]);
 }
@@ -130,7 +140,8 @@ mod tests {
     fn by_default_only_the_log_speaks() {
         let (settings, faults) = read(&[]);
         let filter = Filter::read(&mut Reader::new([("RUST_LOG".to_owned(), "info".to_owned())]));
-        let expected = Settings { service_name: None, traces: None, metrics: None, filter, format: None };
+        let service_name = "galaxy-authsession".to_owned();
+        let expected = Settings { service_name, traces: None, metrics: None, filter, format: None };
         assert_eq!((settings, faults), (expected, vec![]));
     }
 
@@ -165,6 +176,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key"),
             ("AUTHSESSION_LOG_FORMAT", "xml"),
             ("RUST_LOG", "inof"),
         ] {

@@ -4,8 +4,8 @@ use std::{error::Error, time::Duration};
 
 use authsession::{
     base::Cause,
-    base::{Email, Unavailable},
-    http::{BaseUrl, Endpoint},
+    base::{BaseUrl, Email, Unavailable},
+    http::Endpoint,
 };
 
 pub(crate) const EMAIL: &str = "pilot@example.com";

@@ -1,5 +1,13 @@
 //! What every engine must do, and what each must survive. A case in `cases/` is a plain function over a [`Fixture`];
 //! the macro below makes one named test of it per engine. A case that is not listed is a dead-code warning.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that fails should stop, and say where"
+)]
 
 mod cases;
 mod child;

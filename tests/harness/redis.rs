@@ -72,6 +72,15 @@ impl RedisServer {
         panic!("redis-server does not start:\n{}\n{INSTALL_HINT}", log(&dir));
     }
 
+    /// A server on a port that the test has chosen before, see [`free_port`].
+    pub(crate) fn with_port(port: u16, options: &[&str]) -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let process = launch(port, &options, &dir);
+        let process = process.unwrap_or_else(|| panic!("redis-server does not start:\n{}", log(&dir)));
+        Self { port, options, dir, process: Mutex::new(Some(process)) }
+    }
+
     /// The server that the tests of this binary share while at least one of them runs.
     pub(crate) fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<RedisServer>> = Mutex::new(Weak::new());
@@ -204,7 +213,8 @@ fn launch(port: u16, options: &[String], dir: &TempDir) -> Option<Process> {
         .spawn()
         .expect("a shell");
     let mut line = String::new();
-    BufReader::new(keeper.stdout.take()?).read_line(&mut line).expect("the server's process id");
+    let stdout = keeper.stdout.take().expect("a piped output");
+    BufReader::new(stdout).read_line(&mut line).expect("the server's process id");
     let process = Process { keeper, pid: line.trim().parse().expect("the server's process id") };
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {

@@ -9,7 +9,7 @@ use authsession::{
 use opentelemetry::{KeyValue, global};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use tokio::runtime::Runtime;
-use tracing::{Instrument, info, subscriber::set_default, warn};
+use tracing::{info, subscriber::set_default, warn};
 
 use super::{
     kit::{PARENT, Paper, TRACE, deliver, mail_client, operation, run, settings},
@@ -39,8 +39,8 @@ fn spans_reach_the_collector_below_the_callers_and_above_those_of_the_services_w
     let sent = run(async {
         let service = MailService::start().await;
         let client = mail_client(&service.url());
-        deliver(&client).instrument(operation(Some("01"))).await;
-        deliver(&Log).instrument(operation(None)).await;
+        operation(Some("01"), deliver(&client)).await;
+        operation(None, deliver(&Log)).await;
         service.received()[0].header("traceparent").to_owned()
     });
     drop(guard);
@@ -77,7 +77,11 @@ fn started_once_metrics_are_at_the_collector_and_in_prometheus_form() {
     assert!(matches!(start(&settings(&[])), Err(Error::AlreadyStarted)));
 
     let meter = global::meter("authsession");
-    let durations = meter.f64_histogram("http.server.request.duration").with_unit("s").build();
+    let durations = meter
+        .f64_histogram("http.server.request.duration")
+        .with_unit("s")
+        .with_boundaries(vec![0.0005, 0.001])
+        .build();
     durations.record(0.0007, &[KeyValue::new("http.route", "/x")]);
     let text = telemetry.metrics();
     for part in [
@@ -112,9 +116,11 @@ fn a_collector_that_hangs_neither_holds_up_requests_nor_the_end() {
     let (telemetry, subscriber) = prepare(&variables, paper.writer()).unwrap();
     let guard = set_default(subscriber);
     let before = Instant::now();
-    for _ in 0..5000 {
-        operation(None).in_scope(|| ()); // more than the queue holds
-    }
+    run(async {
+        for _ in 0..5000 {
+            operation(None, async {}).await; // more than the queue holds
+        }
+    });
     warn!(target: "authsession", "still here");
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
     info!(target: "authsession", "done");

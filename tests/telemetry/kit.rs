@@ -7,15 +7,19 @@ use std::{
 };
 
 use authsession::{
-    base::{Email, Secret, Timestamp, settings::Reader},
-    http::{BaseUrl, Endpoint},
+    base::{BaseUrl, Email, Secret, Timestamp, settings::Reader},
+    http::Endpoint,
     mail::{Delivery, Mail, rest::Client},
     telemetry::Settings,
 };
-use opentelemetry::{global, propagation::Extractor};
+use opentelemetry::{
+    global,
+    propagation::Extractor,
+    trace::{FutureExt, TraceContextExt},
+};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use serde_json::Value;
-use tracing::{Span, info_span};
+use tracing::{Instrument, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 pub(crate) const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -71,13 +75,18 @@ impl Extractor for Header {
     }
 }
 
-/// An operation's span, made as the edge makes it. The target is the service's own.
-pub(crate) fn operation(flags: Option<&str>) -> Span {
+/// Runs `work` as the edge runs an operation. The target is the service's own.
+pub(crate) async fn operation<T>(flags: Option<&str>, work: impl Future<Output = T>) -> T {
     global::set_text_map_propagator(TraceContextPropagator::new());
-    let span = info_span!(target: "authsession::http", "send_email_code", request_id = "request-1");
+    let span = info_span!(
+        target: "authsession::http", "request", otel.name = "send_email_code", request_id = "request-1"
+    );
     let header = Header(flags.map(|flags| format!("00-{TRACE}-{PARENT}-{flags}")));
-    let _ = span.set_parent(global::get_text_map_propagator(|propagator| propagator.extract(&header)));
-    span
+    let caller = global::get_text_map_propagator(|propagator| propagator.extract(&header));
+    if caller.has_active_span() {
+        let _ = span.set_parent(caller.clone());
+    }
+    work.with_context(caller).instrument(span).await
 }
 
 pub(crate) fn mail_client(url: &str) -> Client {

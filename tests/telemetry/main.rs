@@ -19,3 +19,4 @@ mod export;
 mod kit;
 mod log;
 mod trace_context;
+mod whole;

@@ -2,7 +2,7 @@
 
 use authsession::telemetry::prepare;
 use serde_json::Value;
-use tracing::{Instrument, info, subscriber::set_default};
+use tracing::{info, subscriber::set_default};
 
 use super::{
     kit::{PARENT, Paper, TRACE, deliver, mail_client, operation, run, settings},
@@ -23,7 +23,7 @@ fn two_operations(flags: Option<&str>) -> (Vec<Value>, Vec<String>) {
                 deliver(&client).await;
                 info!(target: "authsession", "after");
             };
-            work.instrument(operation(flags)).await;
+            operation(flags, work).await;
         }
         service.received().iter().map(|request| request.header("traceparent").to_owned()).collect()
     });

@@ -12,7 +12,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("base", &[]),
     ("engine", &["base"]),
     ("http", &["base"]),
-    ("telemetry", &["base", "http"]),
+    ("telemetry", &["base"]),
     ("mail", &["base", "http"]),
     ("users", &["base", "engine", "http"]),
     ("session", &["base", "engine", "http", "users"]),

@@ -9,6 +9,7 @@ use std::{io, sync::Arc, time::Duration};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ToRedisArgs, Value};
 use tokio::{
     sync::{Notify, watch},
+    task::yield_now,
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -160,7 +161,11 @@ impl Lane {
                 Link::Up(connection) if !connection.is_gone() => return Ok(connection),
                 Link::Up(_) => {}
                 Link::Soon => self.0.wanted.notify_one(),
-                Link::Down(cause) => return Err(cause),
+                Link::Down(cause) => {
+                    // Callers that try again and again must leave the keeper room to run.
+                    yield_now().await;
+                    return Err(cause);
+                }
             }
             if link.changed().await.is_err() {
                 // Only where the runtime is shutting down, for the keeper lives as long as this lane.

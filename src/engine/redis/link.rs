@@ -124,10 +124,14 @@ impl Connection {
         }
     }
 
-    fn is_idle(&self) -> bool {
-        let heartbeat = u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX);
+    /// How long until it is time for a heartbeat, provided that nothing is heard meanwhile. A connection on which
+    /// somebody waits needs none: the caller will notice.
+    fn until_heartbeat(&self) -> Duration {
         let silent = self.health.age().saturating_sub(self.health.answered.load(Relaxed));
-        self.health.waiting.load(Relaxed) == 0 && silent >= heartbeat
+        match self.health.waiting.load(Relaxed) {
+            0 => HEARTBEAT.saturating_sub(Duration::from_millis(silent)),
+            _ => HEARTBEAT,
+        }
     }
 }
 
@@ -185,14 +189,14 @@ impl Keeper {
     }
 
     async fn keep(self) {
-        let mut was_up = true;
+        let mut failures = 0_u32;
         loop {
             match self.connect().await {
                 Ok(connection) => {
-                    if !was_up {
+                    if failures > 1 {
                         tracing::info!(dependency = self.dependency, "Redis is back");
                     }
-                    was_up = true;
+                    failures = 0;
                     self.link.send_replace(Link::Up(connection.clone()));
                     self.watch_over(&connection).await;
                     tracing::warn!(dependency = self.dependency, "a Redis connection failed, making another");
@@ -202,15 +206,23 @@ impl Keeper {
                     }
                 }
                 Err(error) => {
-                    if was_up {
-                        tracing::warn!(dependency = self.dependency, error = %error, "Redis is away");
+                    failures = failures.saturating_add(1);
+                    // One failure may be bad luck: a server that was closing all its connections.
+                    if failures > 1 {
+                        self.wait_out(failures, &error).await;
                     }
-                    was_up = false;
-                    self.rest(&error).await;
-                    drop(timeout(RETRY, self.wanted.notified()).await);
                 }
             }
         }
+    }
+
+    /// Lets calls fail, until one of them or the time asks for another attempt.
+    async fn wait_out(&self, failures: u32, error: &RedisError) {
+        if failures == 2 {
+            tracing::warn!(dependency = self.dependency, error = %error, "Redis is away");
+        }
+        self.rest(error).await;
+        drop(timeout(RETRY, self.wanted.notified()).await);
     }
 
     async fn connect(&self) -> RedisResult<Connection> {
@@ -236,11 +248,13 @@ impl Keeper {
     async fn watch_over(&self, connection: &Connection) {
         let ping = redis::cmd("PING");
         while !connection.is_gone() {
-            let gone = connection.health.gone.cancelled();
-            if timeout(HEARTBEAT, gone).await.is_err() && connection.is_idle() {
+            let wait = connection.until_heartbeat();
+            if wait.is_zero() {
                 let until = Instant::now() + self.patience.min(HEARTBEAT);
                 // How it ended is written in the connection's health.
                 drop(connection.ask::<()>(Request::One(&ping), until).await);
+            } else {
+                drop(timeout(wait, connection.health.gone.cancelled()).await);
             }
         }
     }
