@@ -39,7 +39,7 @@ async fn key_names_tell_nothing_of_users_and_values_nothing_of_codes() {
     assert!(!all.is_empty());
     for (name, value) in &all {
         assert!(!name.contains("example") && !name.contains("pilot"), "{name}");
-        assert!(name.contains(&session) || !name.contains(&user) || name.contains("{"), "{name}");
+        assert!(name.contains(&session) || !name.contains(&user) || name.contains('{'), "{name}");
         for code in &codes {
             let digits: Vec<String> = code.bytes().map(|digit| digit.to_string()).collect();
             assert!(!value.contains(code.as_str()), "the code lies at {name}");
