@@ -122,7 +122,6 @@ impl Store {
     pub(super) async fn change(&self, change: &Change<'_>) -> Result<Changed, Unavailable> {
         let place = &change.id.place;
         let mut commit = Commit::on(place.shard);
-        let unused = change.unused.map(|code| commit.absent(used_item(place, code)));
         if let Some((read, value)) = change.challenge {
             let item = challenge_item(change.id);
             commit.unchanged(item.clone(), read.and_then(|read| read.bytes.as_deref()));
@@ -132,6 +131,8 @@ impl Store {
         if let Some((read, value)) = change.address {
             put_address(&mut commit, place, read, value, change.now);
         }
+        // Checked last: a caller whose own challenge was used meanwhile has raced, and finds the use by looking again.
+        let unused = change.unused.map(|code| commit.absent(used_item(place, code)));
         if let (true, Some(code), Some((_, challenge))) = (change.mark_used, change.unused, change.challenge)
         {
             let item = used_item(place, code);

@@ -72,8 +72,8 @@ impl Store {
         let place = &session.id.place;
         let item = active(place).item(session.id.suffix);
         let mut commit = Commit::on(place.shard);
-        let not_blocked = commit.absent(flag(place));
         let not_ended = commit.absent(revoked(place).item(session.id.suffix));
+        let not_blocked = commit.absent(flag(place));
         let not_open = commit.absent(item.clone());
         if let Some(limit) = limit {
             commit.count_below(active(place), limit);

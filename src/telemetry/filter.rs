@@ -19,6 +19,7 @@ impl Filter {
     /// Reads `RUST_LOG`. A level alone is ours; what we use is then quiet below warnings. Levels by target are taken
     /// as they stand.
     pub(super) fn read(reader: &mut Reader) -> Self {
+        reader.declare_default("RUST_LOG", "info");
         let takes =
             "a level (error, warn, info, debug, trace, off) or levels by target such as info,hyper=debug";
         reader.optional("RUST_LOG", takes, Self::parse).unwrap_or_else(|| Self::level(LevelFilter::INFO))

@@ -70,6 +70,7 @@ const METRICS: Signal = Signal {
 impl Settings {
     /// Reads `OTEL_*`, `RUST_LOG` and `AUTHSESSION_LOG_FORMAT`.
     pub fn read(reader: &mut Reader) -> Self {
+        reader.declare_default("OTEL_EXPORTER_OTLP_ENDPOINT", COLLECTOR);
         let common = reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", TAKES_URL, url);
         let timeout = timeout(reader, "OTEL_EXPORTER_OTLP_TIMEOUT").unwrap_or(Duration::from_secs(10));
         check_protocol(reader, "OTEL_EXPORTER_OTLP_PROTOCOL");

@@ -52,8 +52,15 @@ impl RedisServer {
     pub(crate) fn replica_of(master: &Self) -> Self {
         let port = master.port.to_string();
         let replica = Self::with(&["--replicaof", "127.0.0.1", &port]);
+        let online = format!("port={},state=online", replica.port);
         wait_until("the replica follows its master", || {
-            replica.info("replication").contains("master_link_status:up")
+            let info = master.info("replication");
+            let all = info.matches("state=online").count().to_string();
+            let mut connection = master.connect();
+            // A replica that is online may yet take a second before it acknowledges anything.
+            info.contains(&online)
+                && query::<()>(&mut connection, &["SET", "harness:probe", ""]).is_ok()
+                && query::<String>(&mut connection, &["WAIT", &all, "100"]).is_ok_and(|acks| acks == all)
         });
         replica
     }

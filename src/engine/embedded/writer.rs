@@ -172,10 +172,12 @@ impl Writer {
             finish(transaction, change)?;
             Ok(outcome)
         });
-        self.healthy = outcome.is_ok();
-        if let Err(error) = &outcome {
-            tracing::error!(error = %error, "the embedded store cannot write");
+        match &outcome {
+            Ok(_) if !self.healthy => tracing::info!("the embedded store can write again"),
+            Err(error) if self.healthy => tracing::error!(error = %error, "the embedded store cannot write"),
+            Ok(_) | Err(_) => {}
         }
+        self.healthy = outcome.is_ok();
         outcome
     }
 }
