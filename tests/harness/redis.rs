@@ -116,7 +116,11 @@ impl RedisServer {
 
     /// A plain connection, for looking at what was stored. Blocking.
     pub(crate) fn connect(&self) -> redis::Connection {
-        connect(self.port).expect("a connection to the test's Redis")
+        // A signal may interrupt the call; it is then no fault of the server's.
+        let mut tries = (0..5).map(|_| connect(self.port));
+        let done =
+            tries.find(|tried| tried.as_ref().err().is_none_or(redis::RedisError::is_connection_refusal));
+        done.expect("no interruption each time").expect("a connection to the test's Redis")
     }
 
     /// Runs one command on a connection of its own. Blocking.
