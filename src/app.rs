@@ -12,7 +12,7 @@ use crate::{
     engine::{
         Engine, Keys,
         embedded::{self, Embedded},
-        redis::{self, Lane, Redis},
+        redis::{self, Redis, Servers},
     },
     gateway::{self, LogGateway, RedisGateway, Relay},
     http::{Edge, Part, Probe, Surface, Task},
@@ -110,12 +110,12 @@ fn stores(config: &Config, world: &World) -> Result<Stores, BuildError> {
 /// `engine`'s changes relayed to the gateway's Redis.
 fn relayed(config: &Config, engine: Arc<dyn Engine>, redis: &redis::Settings) -> Stores {
     let projection = RedisGateway::new(
-        Lane::open(redis, "gateway"),
+        Servers::open(redis, "gateway"),
         config.gateway.clone(),
         redis.key_prefix(),
         config.session.revoked_retention,
     );
-    let feed = projection.feed(Lane::open(redis, "gateway"));
+    let feed = projection.feed();
     info!(addr = %redis, "the gateway's records are written to Redis");
     // A drain takes a few calls, each of which has the operation timeout for itself.
     let relay = Relay::new(engine.clone(), projection, redis.operation_timeout().saturating_mul(2));
