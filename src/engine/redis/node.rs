@@ -13,6 +13,7 @@ use super::{
     call::Call,
     durable::{Answers, Durable},
     lane::{Again, Lane},
+    sentinel::Sentinels,
     topology::{Topology, failed},
 };
 
@@ -51,13 +52,14 @@ pub(super) struct Node {
 impl Node {
     /// The server at `place`.
     pub(super) fn at(settings: &Arc<Settings>, place: ConnectionAddr, dependency: &'static str) -> Self {
-        let topology = Topology::server(Arc::clone(settings), place.clone());
+        let topology = Topology::Server(Arc::clone(settings), place.clone());
         Self::over(settings, topology, Some(place), dependency)
     }
 
     /// The master that the sentinels of `settings` name.
     pub(super) fn master(settings: &Arc<Settings>, dependency: &'static str) -> Self {
-        Self::over(settings, Topology::master(Arc::clone(settings)), None, dependency)
+        let topology = Topology::Master(Sentinels::open(Arc::clone(settings)));
+        Self::over(settings, topology, None, dependency)
     }
 
     fn over(

@@ -1,103 +1,36 @@
 //! Opens connections: to a server, or to the one that the sentinels call the master.
 
-use std::{
-    fmt::Write as _,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, PushInfo, PushKind, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, ConnectionAddr, PushInfo, PushKind, RedisError, RedisResult,
     aio::MultiplexedConnection,
-    cmd,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Settings, address::sibling, settings::Role};
+use super::{Settings, sentinel::Sentinels, settings::Role};
 
 /// After how long an idle connection is probed by the kernel, and how often then.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Opens connections to the server that takes writes now.
 #[derive(Clone)]
-pub(super) struct Topology {
-    settings: Arc<Settings>,
-    target: Target,
-}
-
-#[derive(Clone)]
-enum Target {
+pub(super) enum Topology {
     /// This server.
-    Server(ConnectionAddr),
-    /// Whomever the sentinels name. The number is that of the sentinel which answered last.
-    Master(Arc<AtomicUsize>),
+    Server(Arc<Settings>, ConnectionAddr),
+    /// Whomever the sentinels name.
+    Master(Sentinels),
 }
 
 impl Topology {
-    /// The server at `place`.
-    pub(super) const fn server(settings: Arc<Settings>, place: ConnectionAddr) -> Self {
-        Self { settings, target: Target::Server(place) }
-    }
-
-    /// The master of the sentinels at the places of `settings`.
-    pub(super) fn master(settings: Arc<Settings>) -> Self {
-        Self { settings, target: Target::Master(Arc::default()) }
-    }
-
-    /// A new connection, logged in. `closed` is cancelled as soon as the other side closes it. Sets no deadline.
+    /// A new connection, logged in. `closed` is cancelled as soon as the other side closes it, or it must not be used
+    /// any more. Sets no deadline.
     pub(super) async fn dial(&self, closed: CancellationToken) -> RedisResult<MultiplexedConnection> {
-        match &self.target {
-            Target::Server(place) => dial(&self.settings, place, Role::Server, closed).await,
-            Target::Master(last) => {
-                let place = self.ask_sentinels(last).await?;
-                let mut connection = dial(&self.settings, &place, Role::Server, closed).await?;
-                // In the middle of a failover sentinels still name the old master, or already the new one.
-                let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
-                match role.first() {
-                    Some(Value::BulkString(role)) if role == b"master" => Ok(connection),
-                    Some(_) | None => Err(failed("the master that the sentinels name is a replica")),
-                }
-            }
+        match self {
+            Self::Server(settings, place) => dial(settings, place, Role::Server, closed).await,
+            Self::Master(sentinels) => sentinels.dial(closed).await,
         }
-    }
-
-    /// Where the master is, from the first sentinel that knows, beginning with the one that knew last.
-    async fn ask_sentinels(&self, last: &AtomicUsize) -> RedisResult<ConnectionAddr> {
-        let sentinels = self.settings.places();
-        // One that is frozen must leave time for the others, and for the master.
-        let share = u32::try_from(sentinels.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let patience = self.settings.operation_timeout() / share;
-        let begin = last.load(Relaxed);
-        let mut causes = String::new();
-        for (at, sentinel) in sentinels.iter().enumerate().cycle().skip(begin).take(sentinels.len()) {
-            let cause = match timeout(patience, self.ask_sentinel(sentinel)).await {
-                Ok(Ok(Some(place))) => {
-                    last.store(at, Relaxed);
-                    return Ok(place);
-                }
-                Ok(Ok(None)) => "it knows no such master".to_owned(),
-                Ok(Err(error)) => error.to_string(),
-                Err(late) => late.to_string(),
-            };
-            // Writing to a string cannot fail.
-            let _ = write!(causes, "; {sentinel}: {cause}");
-        }
-        Err(failed(&format!("no sentinel names the master{causes}")))
-    }
-
-    async fn ask_sentinel(&self, sentinel: &ConnectionAddr) -> RedisResult<Option<ConnectionAddr>> {
-        let closed = CancellationToken::new();
-        let mut connection = dial(&self.settings, sentinel, Role::Sentinel, closed).await?;
-        let mut ask = cmd("SENTINEL");
-        ask.arg("GET-MASTER-ADDR-BY-NAME").arg(self.settings.sentinel_master());
-        let named: Option<(String, u16)> = ask.query_async(&mut connection).await?;
-        Ok(named.map(|(host, port)| sibling(sentinel, &host, port)))
     }
 }
 
