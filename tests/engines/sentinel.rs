@@ -58,6 +58,8 @@ async fn a_killed_master_loses_nothing_acknowledged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_master_and_a_frozen_sentinel_lose_nothing_acknowledged() {
     let watched = tokio::task::block_in_place(|| RedisSentinels::start(2));
+    // The first of the list, which is the one that is asked.
+    watched.pause_a_sentinel();
     let load = Load::start(&engine(&watched));
     load.goes_on(300).await;
     let master = watched.master();
@@ -66,12 +68,7 @@ async fn a_frozen_master_and_a_frozen_sentinel_lose_nothing_acknowledged() {
     load.goes_on(300).await;
     master.resume();
     load.goes_on(300).await;
-    watched.pause_a_sentinel();
-    let master = watched.master();
-    master.kill();
-    tokio::task::block_in_place(|| elected(&watched, master.port()));
-    load.goes_on(300).await;
-    check("a frozen master, then a frozen sentinel and a killed master", &load.end().await);
+    check("a frozen master, and a frozen sentinel", &load.end().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
