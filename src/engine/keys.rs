@@ -11,6 +11,9 @@ use tokio::sync::OnceCell;
 use super::{Collection, Commit, Engine, Item, Shard, Verdict};
 use crate::base::{Secret, Unavailable, World, id};
 
+/// Bytes of a kept secret.
+const LENGTH: usize = 32;
+
 /// Secrets that the store itself keeps, read on first use: the service starts while its store is still away.
 pub struct Keys {
     engine: Arc<dyn Engine>,
@@ -40,17 +43,26 @@ impl Keys {
     /// agree on one.
     async fn kept(&self, name: &str) -> Result<Secret, Unavailable> {
         let item = kept_item(name)?;
-        if let Some(bytes) = self.engine.get(std::slice::from_ref(&item)).await?.pop().flatten() {
-            return Ok(Secret::new(bytes));
+        if let Some(bytes) = self.engine.get_one(&item).await? {
+            return checked(name, bytes);
         }
-        let fresh = Secret::new(self.world.random::<32>());
+        let fresh = self.world.random::<LENGTH>();
         let mut commit = Commit::on(item.collection.shard);
         commit.absent(item.clone());
-        commit.put(item, fresh.expose().to_vec());
+        commit.put(item, fresh.to_vec());
         match self.engine.commit(commit).await? {
-            Verdict::Done => Ok(fresh),
-            Verdict::Refused(refusal) => Ok(Secret::new(refusal.found.unwrap_or_default())),
+            Verdict::Done => Ok(Secret::new(fresh)),
+            Verdict::Refused(refusal) => checked(name, refusal.found.unwrap_or_default()),
         }
+    }
+}
+
+/// A damaged key would quietly orphan everything that is named with it: better none than a wrong one.
+fn checked(name: &str, bytes: Vec<u8>) -> Result<Secret, Unavailable> {
+    if bytes.len() == LENGTH {
+        Ok(Secret::new(bytes))
+    } else {
+        Err(Unavailable::new("store", format!("the kept secret {name} is damaged")))
     }
 }
 
