@@ -6,13 +6,11 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use super::{Collection, Commit, Engine, Item, Shard, Verdict};
+use super::{Collection, Commit, Engine, Item, Shard, Verdict, record::Record};
 use crate::base::{Secret, Unavailable, World, id};
-
-/// Bytes of a kept secret.
-const LENGTH: usize = 32;
 
 /// Secrets that the store itself keeps, read on first use: the service starts while its store is still away.
 pub struct Keys {
@@ -44,25 +42,31 @@ impl Keys {
     async fn kept(&self, name: &str) -> Result<Secret, Unavailable> {
         let item = kept_item(name)?;
         if let Some(bytes) = self.engine.get_one(&item).await? {
-            return checked(name, bytes);
+            return Ok(Kept::decode(&item, &bytes)?.into());
         }
-        let fresh = self.world.random::<LENGTH>();
+        let fresh = Kept(self.world.random());
         let mut commit = Commit::on(item.collection.shard);
         commit.absent(item.clone());
-        commit.put(item, fresh.to_vec());
+        commit.put(item.clone(), fresh.encode());
         match self.engine.commit(commit).await? {
-            Verdict::Done => Ok(Secret::new(fresh)),
-            Verdict::Refused(refusal) => checked(name, refusal.found.unwrap_or_default()),
+            Verdict::Done => Ok(fresh.into()),
+            Verdict::Refused(refusal) => Ok(Kept::decode(&item, &refusal.found.unwrap_or_default())?.into()),
         }
     }
 }
 
-/// A damaged key would quietly orphan everything that is named with it: better none than a wrong one.
-fn checked(name: &str, bytes: Vec<u8>) -> Result<Secret, Unavailable> {
-    if bytes.len() == LENGTH {
-        Ok(Secret::new(bytes))
-    } else {
-        Err(Unavailable::new("store", format!("the kept secret {name} is damaged")))
+/// A secret as it is stored. A damaged one is an error, like every record: to go on with another would quietly orphan
+/// all that is named with it.
+#[derive(Serialize, Deserialize)]
+struct Kept([u8; 32]);
+
+impl Record for Kept {
+    const VERSION: u8 = 1;
+}
+
+impl From<Kept> for Secret {
+    fn from(Kept(bytes): Kept) -> Self {
+        Self::new(bytes)
     }
 }
 
