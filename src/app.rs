@@ -21,6 +21,9 @@ use crate::{
     users::{self, Users},
 };
 
+/// How soon a store that came back empty gets its secrets again.
+const KEYS_LOOK: Duration = Duration::from_millis(300);
+
 /// The service, built but not yet listening.
 pub struct App {
     /// What client apps see.
@@ -75,7 +78,7 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
     let (mail, mail_timeout) = mail(config)?;
     let dependencies = challenge::Dependencies {
         engine: engine.clone(),
-        keys,
+        keys: keys.clone(),
         users,
         mail,
         mail_timeout,
@@ -83,11 +86,23 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
         world: world.clone(),
     };
     let challenges = Challenges::new(dependencies, config.challenge.clone());
+    let parts = vec![challenges.part(), sessions.part(), gateway, keys_part(keys.clone())];
     let probe: Probe = Arc::new(move || {
-        let engine = engine.clone();
-        Box::pin(async move { engine.ready().await })
+        let (engine, keys) = (engine.clone(), keys.clone());
+        Box::pin(async move { keys.check().and(engine.ready().await) })
     });
-    Ok(assemble(config, world, vec![challenges.part(), sessions.part(), gateway], &probe))
+    Ok(assemble(config, world, parts, &probe))
+}
+
+/// The task that keeps the store and this process of one mind about the secrets that the store keeps.
+fn keys_part(keys: Arc<Keys>) -> Part {
+    let task = Task::new("engine.keys", |stop| async move {
+        while stop.run_until_cancelled(tokio::time::sleep(KEYS_LOOK)).await.is_some() {
+            // A store that does not answer is everybody's finding; the next look will do.
+            let _ = keys.guard().await;
+        }
+    });
+    Part { tasks: vec![task], ..Part::default() }
 }
 
 /// Redis where one is configured, else the embedded store; its own stream as the feed where no gateway Redis is.

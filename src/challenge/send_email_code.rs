@@ -51,6 +51,8 @@ impl Challenges {
                     tokio::time::sleep(LOOK_AGAIN).await;
                     continue;
                 }
+                // The delivery that this request has watched is over and was none.
+                NextSend::Mail if watch.is_some() => return Err(undelivered().into()),
                 NextSend::Wait(_) | NextSend::Mail => self.mail_code(&send, lane, &address, now).await?,
             };
             // Nothing where another request came between the look and the step: look again.
@@ -96,7 +98,6 @@ impl Challenges {
         // A failed delivery starts no cooldown: the next request mails.
         self.settle(&send.place, lane, &mail.code, delivered.is_ok()).await?;
         delivered?;
-        info!(challenge_id = %id, "login code sent");
         Ok(Some(id))
     }
 
@@ -109,6 +110,7 @@ impl Challenges {
     ) -> Result<(), Unavailable> {
         if send.standing == Standing::Blocked {
             self.pace.keep(&self.world).await;
+            info!(challenge_id = %id, "no login code sent: the address is blocked");
             return Ok(());
         }
         let started = Instant::now();
@@ -120,6 +122,7 @@ impl Challenges {
         };
         self.mail.deliver(&delivery).await?;
         self.pace.record(started.elapsed());
+        info!(challenge_id = %id, "login code sent");
         Ok(())
     }
 
@@ -148,19 +151,15 @@ impl Challenges {
     }
 
     /// Whether `mail` has been on its way for so long that whoever was to deliver it must be gone. Judged by how long
-    /// this request has watched it, not by clocks of two machines. A request waits for one more delivery at
-    /// most: where one after another fails, it says so.
+    /// this request has watched it, not by clocks of two machines. A request waits for one delivery of another's: where
+    /// that one fails, so does the request.
     fn is_left_behind(
         &self,
         mail: &Mail,
         watch: &mut Option<(MailedCode, Instant)>,
     ) -> Result<bool, Unavailable> {
         let (watched, since) = watch.get_or_insert_with(|| (mail.code.clone(), Instant::now()));
-        let waited = since.elapsed();
-        if waited > self.delivery_patience * 2 {
-            return Err(Unavailable::new("mail", "deliveries to this address fail one after another"));
-        }
-        Ok(waited > self.delivery_patience && *watched == mail.code)
+        if *watched == mail.code { Ok(since.elapsed() > self.delivery_patience) } else { Err(undelivered()) }
     }
 
     fn challenge(&self, send: &Send<'_>, lane: Lane, mail: &Mail, now: Timestamp) -> Challenge {
@@ -174,4 +173,8 @@ impl Challenges {
             used: None,
         }
     }
+}
+
+fn undelivered() -> Unavailable {
+    Unavailable::new("mail", "the delivery that this request waited for failed")
 }
