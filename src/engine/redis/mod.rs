@@ -11,6 +11,7 @@ mod link;
 mod script;
 mod settings;
 mod topology;
+mod walk;
 
 use std::sync::Arc;
 
@@ -21,7 +22,9 @@ pub use lane::Lane;
 pub use script::Script;
 pub use settings::{Options, Settings};
 
-use super::{Collection, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Verdict};
+use super::{
+    Collection, Collections, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Verdict,
+};
 use crate::base::Unavailable;
 use commit::{Call, SCRIPT, verdict};
 use durable::Durable;
@@ -115,6 +118,15 @@ impl Engine for Redis {
 
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
         self.shards_with("HLEN", |shard| self.names.collection(&Collection::new(shard, name))).await
+    }
+
+    async fn collections(
+        &self,
+        prefix: &str,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Collections, Unavailable> {
+        walk::collections(&self.slow, &self.names, prefix, (from, limit)).await
     }
 
     fn outbox_of(&self, shard: Shard) -> Outbox {
