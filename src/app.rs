@@ -14,10 +14,10 @@ use crate::{
         embedded::{self, Embedded},
         redis::{self, Lane, Redis},
     },
-    gateway::{self, LogGateway, RedisGateway, Relay},
+    gateway::{self, LogGateway, RedisGateway, Relay, Reprojection},
     http::{Edge, Part, Probe, Surface, Task},
     mail::{self, Mail},
-    session::{self, Publisher, Sessions},
+    session::{self, Census, Publisher, Sessions},
     users::{self, Users},
 };
 
@@ -109,18 +109,34 @@ fn stores(config: &Config, world: &World) -> Result<Stores, BuildError> {
 
 /// `engine`'s changes relayed to the gateway's Redis.
 fn relayed(config: &Config, engine: Arc<dyn Engine>, redis: &redis::Settings) -> Stores {
-    let projection = RedisGateway::new(
-        Lane::open(redis, "gateway"),
-        config.gateway.clone(),
-        redis.key_prefix(),
-        config.session.revoked_retention,
-    );
+    let projection = projection(config, redis);
     let feed = projection.feed(Lane::open(redis, "gateway"));
     info!(addr = %redis, "the gateway's records are written to Redis");
     // A drain takes a few calls, each of which has the operation timeout for itself.
     let relay = Relay::new(engine.clone(), projection, redis.operation_timeout().saturating_mul(2));
     let gateway = gateway::part(feed.clone(), vec![relay.sweeper(), feed.watcher()]);
     Stores { engine, publisher: relay, gateway }
+}
+
+/// The gateway's records and stream in `redis`.
+fn projection(config: &Config, redis: &redis::Settings) -> RedisGateway {
+    let lane = Lane::open(redis, "gateway");
+    RedisGateway::new(lane, config.gateway.clone(), redis.key_prefix(), config.session.revoked_retention)
+}
+
+/// What writes every record of the gateway's Redis anew, at most `per_second` a second; nothing where there is no such
+/// Redis. Inside a tokio runtime, since connections are made in the background.
+pub fn reprojection(
+    config: &Config,
+    world: World,
+    per_second: u32,
+) -> Result<Option<Reprojection>, BuildError> {
+    let Some(redis) = config.gateway_redis.as_ref().or(config.redis.as_ref()) else { return Ok(None) };
+    let engine: Arc<dyn Engine> = match &config.redis {
+        Some(settings) => Redis::new(settings),
+        None => Embedded::open(&config.data_dir, world)?,
+    };
+    Ok(Some(Reprojection::new(Census::new(engine), projection(config, redis), per_second)))
 }
 
 fn users(config: &Config, engine: &Arc<dyn Engine>, keys: &Arc<Keys>) -> Result<Arc<dyn Users>, BuildError> {

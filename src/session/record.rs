@@ -148,7 +148,7 @@ impl Announcement {
         let damaged = || Unavailable::new("store", "unreadable announcement in an outbox");
         let Self { id, active, revoked_at } = Self::decode_bytes(bytes).ok_or_else(damaged)?;
         let session = active.into_session(SessionId::parse(&id).ok_or_else(damaged)?);
-        Ok(Announced { id, user_id: session.user_id, key: session.key, revoked_at })
+        Ok(Announced { revoked_at, ..Announced::of(session) })
     }
 }
 
@@ -163,6 +163,17 @@ pub struct Announced {
     pub key: DeviceKey,
     /// Present once it is revoked.
     pub revoked_at: Option<Timestamp>,
+}
+
+impl Announced {
+    pub(super) fn of(session: Session) -> Self {
+        Self {
+            id: session.id.to_string(),
+            user_id: session.user_id,
+            key: session.key,
+            revoked_at: session.revocation.map(|revocation| revocation.at),
+        }
+    }
 }
 
 /// Decodes what was found at `item`, an item of a collection of active sessions.

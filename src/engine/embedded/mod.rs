@@ -134,7 +134,7 @@ impl Engine for Embedded {
         limit: usize,
     ) -> Result<Collections, Unavailable> {
         let start = walk::Start::at(from)?;
-        self.read(|transaction| walk::collections(transaction, prefix, start, limit.max(1)))
+        self.read(|transaction| walk::collections(transaction, prefix, &start, limit.max(1)))
     }
 
     fn outbox_of(&self, _shard: Shard) -> Outbox {

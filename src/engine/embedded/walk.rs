@@ -31,7 +31,7 @@ impl<'a> Start<'a> {
 pub(super) fn collections(
     transaction: &ReadTransaction,
     prefix: &str,
-    start: Start<'_>,
+    start: &Start<'_>,
     limit: usize,
 ) -> Result<Collections, redb::Error> {
     let items = transaction.open_table(ITEMS)?;
