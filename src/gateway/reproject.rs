@@ -30,7 +30,7 @@ use crate::{
     session::{Census, Roll},
 };
 
-/// How many users are looked for at once. On Redis that many keys are passed over, whatever they are: some 50 µs.
+/// How many users are looked for at once. On Redis about as many keys are looked at, whatever they are: 0.4 ms.
 const USERS: usize = 256;
 
 /// How many sessions are read and written at once.
