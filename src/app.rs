@@ -12,7 +12,7 @@ use crate::{
     engine::{
         Engine, Keys,
         embedded::{self, Embedded},
-        redis::{self, Lane, Redis},
+        redis::{self, EvictionWatch, Lane, Redis},
     },
     gateway::{self, LogGateway, RedisGateway, Relay, Reprojection},
     http::{Edge, Part, Probe, Surface, Task},
@@ -56,12 +56,13 @@ struct Stores {
     engine: Arc<dyn Engine>,
     publisher: Arc<dyn Publisher>,
     gateway: Part,
+    evictions: Vec<Arc<EvictionWatch>>,
 }
 
 /// Builds the service. Telemetry has started by now, or there will be no metrics. Inside a tokio runtime, since
 /// connections are made in the background.
 pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
-    let Stores { engine, publisher, gateway } = stores(config, &world)?;
+    let Stores { engine, publisher, gateway, evictions } = stores(config, &world)?;
     let keys = Arc::new(Keys::new(engine.clone(), world.clone()));
     let users = users(config, &engine, &keys)?;
     let dependencies = session::Dependencies {
@@ -83,11 +84,23 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
         world: world.clone(),
     };
     let challenges = Challenges::new(dependencies, config.challenge.clone());
-    let probe: Probe = Arc::new(move || {
+    let watches = Part { tasks: evictions.iter().map(eviction_task).collect(), ..Part::default() };
+    let parts = vec![challenges.part(), sessions.part(), gateway, watches];
+    Ok(assemble(config, world, parts, &probe(engine, evictions)))
+}
+
+/// The store answers; and what the operators of Redis should know.
+fn probe(engine: Arc<dyn Engine>, evictions: Vec<Arc<EvictionWatch>>) -> Probe {
+    Arc::new(move || {
+        let warnings = evictions.iter().filter_map(|watch| watch.warning()).collect();
         let engine = engine.clone();
-        Box::pin(async move { engine.ready().await })
-    });
-    Ok(assemble(config, world, vec![challenges.part(), sessions.part(), gateway], &probe))
+        Box::pin(async move { engine.ready().await.map(|()| warnings) })
+    })
+}
+
+fn eviction_task(watch: &Arc<EvictionWatch>) -> Task {
+    let watch = watch.clone();
+    Task::new("redis.eviction", |stop| async move { watch.watch_until(stop).await })
 }
 
 /// Redis where one is configured, else the embedded store; its own stream as the feed where no gateway Redis is.
@@ -95,32 +108,41 @@ fn stores(config: &Config, world: &World) -> Result<Stores, BuildError> {
     if let Some(settings) = &config.redis {
         let engine = Redis::new(settings);
         info!(addr = %settings, "sessions are kept in Redis");
-        return Ok(relayed(config, engine, config.gateway_redis.as_ref().unwrap_or(settings)));
+        let evictions = Some(engine.eviction());
+        return Ok(relayed(config, engine, config.gateway_redis.as_ref().unwrap_or(settings), evictions));
     }
     let engine = Embedded::open(&config.data_dir, world.clone())?;
     info!(dir = %config.data_dir.display(), "sessions are kept in the embedded store");
     if let Some(settings) = &config.gateway_redis {
-        return Ok(relayed(config, engine, settings));
+        return Ok(relayed(config, engine, settings, None));
     }
     let log = LogGateway::new(engine.clone(), config.gateway.session_events_max_len);
     let gateway = gateway::part(log.clone(), vec![log.trimmer()]);
-    Ok(Stores { engine, publisher: log, gateway })
+    Ok(Stores { engine, publisher: log, gateway, evictions: Vec::new() })
 }
 
 /// `engine`'s changes relayed to the gateway's Redis.
-fn relayed(config: &Config, engine: Arc<dyn Engine>, redis: &redis::Settings) -> Stores {
-    let projection = projection(config, redis);
+fn relayed(
+    config: &Config,
+    engine: Arc<dyn Engine>,
+    redis: &redis::Settings,
+    store_eviction: Option<EvictionWatch>,
+) -> Stores {
+    let lane = Lane::open(redis, "gateway");
+    // Asked once where it is the store's own.
+    let own = config.gateway_redis.as_ref().map(|_| EvictionWatch::new(lane.clone(), "gateway"));
+    let projection = projection(config, redis, lane);
     let feed = projection.feed(Lane::open(redis, "gateway"));
     info!(addr = %redis, "the gateway's records are written to Redis");
     // A drain takes a few calls, each of which has the operation timeout for itself.
     let relay = Relay::new(engine.clone(), projection, redis.operation_timeout().saturating_mul(2));
     let gateway = gateway::part(feed.clone(), vec![relay.sweeper(), feed.watcher()]);
-    Stores { engine, publisher: relay, gateway }
+    let evictions = store_eviction.into_iter().chain(own).map(Arc::new).collect();
+    Stores { engine, publisher: relay, gateway, evictions }
 }
 
-/// The gateway's records and stream in `redis`.
-fn projection(config: &Config, redis: &redis::Settings) -> RedisGateway {
-    let lane = Lane::open(redis, "gateway");
+/// The gateway's records and stream in `redis`, reached over `lane`.
+fn projection(config: &Config, redis: &redis::Settings, lane: Lane) -> RedisGateway {
     RedisGateway::new(lane, config.gateway.clone(), redis.key_prefix(), config.session.revoked_retention)
 }
 
@@ -136,7 +158,11 @@ pub fn reprojection(
         Some(settings) => Redis::new(settings),
         None => Embedded::open(&config.data_dir, world)?,
     };
-    Ok(Some(Reprojection::new(Census::new(engine), projection(config, redis), per_second)))
+    Ok(Some(Reprojection::new(
+        Census::new(engine),
+        projection(config, redis, Lane::open(redis, "gateway")),
+        per_second,
+    )))
 }
 
 fn users(config: &Config, engine: &Arc<dyn Engine>, keys: &Arc<Keys>) -> Result<Arc<dyn Users>, BuildError> {

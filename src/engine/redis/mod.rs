@@ -5,6 +5,7 @@
 
 mod commit;
 mod durable;
+mod eviction;
 mod keys;
 mod lane;
 mod link;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use redis::{Cmd, Pipeline, Value, cmd};
 
+pub use eviction::EvictionWatch;
 pub use lane::Lane;
 pub use script::Script;
 pub use settings::{Options, Settings};
@@ -51,6 +53,12 @@ impl Redis {
         let replicas = settings.min_replicas();
         let durable = (replicas > 0).then(|| Durable::open(lane(), Arc::clone(&names), replicas));
         Arc::new(Self { names, fast: lane(), slow: lane(), durable })
+    }
+
+    /// Watches whether this Redis may throw our data away.
+    #[must_use]
+    pub fn eviction(&self) -> EvictionWatch {
+        EvictionWatch::new(self.slow.clone(), "store")
     }
 
     /// Asks `verb` of one key per shard, and names the shards where the answer is not zero.
