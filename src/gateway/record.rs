@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{base::Unavailable, session::Announcement};
+use crate::{
+    base::{Timestamp, Unavailable},
+    session::{Announced, Announcement},
+};
 
 /// What the gateway knows of a session. Its fields, their order and their names are contract.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -33,14 +36,19 @@ pub enum Status {
 impl GatewayRecord {
     /// Renders an announcement as `session` wrote it.
     pub fn render(announcement: &[u8]) -> Result<Self, Unavailable> {
-        let announced = Announcement::read(announcement)?;
-        Ok(Self {
-            device_session_id: announced.id,
-            user_id: announced.user_id,
-            client_public_key: announced.key.to_string(),
-            status: if announced.revoked_at.is_some() { Status::Revoked } else { Status::Active },
-            revoked_at_ms: announced.revoked_at.map(crate::base::Timestamp::as_ms),
-        })
+        Announcement::read(announcement).map(Self::of)
+    }
+
+    /// Renders a session.
+    #[must_use]
+    pub fn of(session: Announced) -> Self {
+        Self {
+            device_session_id: session.id,
+            user_id: session.user_id,
+            client_public_key: session.key.to_string(),
+            status: if session.revoked_at.is_some() { Status::Revoked } else { Status::Active },
+            revoked_at_ms: session.revoked_at.map(Timestamp::as_ms),
+        }
     }
 
     /// The cache record: JSON, one line.

@@ -185,7 +185,7 @@ mod tests {
         let mut edge = Edge::new(&settings, World::system());
         edge.request_timeout = Duration::from_millis(20);
         let edge = Arc::new(edge);
-        let probe: Probe = Arc::new(|| async { Ok(()) }.boxed());
+        let probe: Probe = Arc::new(|| async { Ok(vec![]) }.boxed());
         let surface = edge.public(routes, probe);
         (edge, surface)
     }

@@ -140,7 +140,7 @@ impl Announcement {
         let damaged = || Unavailable::new("store", "unreadable announcement in outbox");
         let Self { id, active, revoked_at } = Self::decode_bytes(bytes).ok_or_else(damaged)?;
         let session = active.into_session(SessionId::parse(&id).ok_or_else(damaged)?);
-        Ok(Announced { id, user_id: session.user_id, key: session.key, revoked_at })
+        Ok(Announced { revoked_at, ..Announced::of(session) })
     }
 }
 
@@ -155,6 +155,17 @@ pub struct Announced {
     pub key: DeviceKey,
     /// Present once it is revoked.
     pub revoked_at: Option<Timestamp>,
+}
+
+impl Announced {
+    pub(super) fn of(session: Session) -> Self {
+        Self {
+            id: session.id.to_string(),
+            user_id: session.user_id,
+            key: session.key,
+            revoked_at: session.revocation.map(|revocation| revocation.at),
+        }
+    }
 }
 
 #[cfg(test)]

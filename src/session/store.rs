@@ -273,7 +273,18 @@ fn kept(item: &Item, id: SessionId, bytes: Vec<u8>) -> Result<Kept, Unavailable>
     Ok(Kept { session, bytes })
 }
 
-fn id_of(place: &Place, item: &Item) -> Result<SessionId, Unavailable> {
+/// Whose sessions `collection` has.
+pub(super) fn place_in(collection: &Collection) -> Result<Place, Unavailable> {
+    let prefix =
+        format!("{}{}", collection.shard.tag(), collection.name.split_once(':').unwrap_or_default().1);
+    match Place::split(&prefix) {
+        Some((place, "")) => Ok(place),
+        Some(_) | None => Err(Unavailable::new("store", format!("a strange collection {}", collection.name))),
+    }
+}
+
+/// The session at `item`, one of the sessions at `place`.
+pub(super) fn id_of(place: &Place, item: &Item) -> Result<SessionId, Unavailable> {
     let suffix = item.name.as_slice().try_into();
     let suffix = suffix
         .map_err(|_| Unavailable::new("store", format!("a strange name in {}", item.collection.name)))?;

@@ -5,23 +5,28 @@
 
 mod commit;
 mod durable;
+mod eviction;
 mod keys;
 mod lane;
 mod link;
 mod script;
 mod settings;
 mod topology;
+mod walk;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use redis::{Cmd, Pipeline, Value, cmd};
 
+pub use eviction::EvictionWatch;
 pub use lane::Lane;
 pub use script::Script;
 pub use settings::{Options, Settings};
 
-use super::{Collection, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Verdict};
+use super::{
+    Collection, Collections, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Verdict,
+};
 use crate::base::Unavailable;
 use commit::{Call, SCRIPT, verdict};
 use durable::Durable;
@@ -48,6 +53,12 @@ impl Redis {
         let replicas = settings.min_replicas();
         let durable = (replicas > 0).then(|| Durable::open(lane(), Arc::clone(&names), replicas));
         Arc::new(Self { names, fast: lane(), slow: lane(), durable })
+    }
+
+    /// Watches whether this Redis may throw our data away.
+    #[must_use]
+    pub fn eviction(&self) -> EvictionWatch {
+        EvictionWatch::new(self.slow.clone(), "store")
     }
 
     /// Asks `verb` of one key per shard, and names the shards where the answer is not zero.
@@ -115,6 +126,15 @@ impl Engine for Redis {
 
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
         self.shards_with("HLEN", |shard| self.names.collection(&Collection::new(shard, name))).await
+    }
+
+    async fn collections(
+        &self,
+        prefix: &str,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Collections, Unavailable> {
+        walk::collections(&self.slow, &self.names, prefix, (from, limit)).await
     }
 
     fn outbox_of(&self, shard: Shard) -> Outbox {

@@ -10,7 +10,7 @@ use tokio::try_join;
 
 pub(super) use feed::StreamFeed;
 
-use super::{Settings, record::Status, relay::Projected};
+use super::{GatewayRecord, Settings, record::Status, relay::Projected};
 use crate::{
     base::Unavailable,
     engine::{
@@ -53,7 +53,7 @@ impl RedisGateway {
     pub(super) async fn apply(&self, outbox: Outbox, entries: &[Projected]) -> Result<(), Unavailable> {
         let mut records = Pipeline::with_capacity(entries.len());
         for entry in entries {
-            records.add_command(self.cache_record(entry)).ignore();
+            records.add_command(self.cache_record(&entry.record)).ignore();
         }
         let keys =
             [self.settings.session_events_stream.clone().into_bytes(), self.positions.clone().into_bytes()];
@@ -67,8 +67,16 @@ impl RedisGateway {
         Ok(())
     }
 
-    fn cache_record(&self, entry: &Projected) -> Cmd {
-        let record = &entry.record;
+    /// Writes cache records anew, without events: nothing has changed.
+    pub(super) async fn restore(&self, records: &[GatewayRecord]) -> Result<(), Unavailable> {
+        let mut sets = Pipeline::with_capacity(records.len());
+        for record in records {
+            sets.add_command(self.cache_record(record)).ignore();
+        }
+        self.lane.pipe(&sets).await
+    }
+
+    fn cache_record(&self, record: &GatewayRecord) -> Cmd {
         let mut set = cmd("SET");
         set.arg(format!("{}{}", self.settings.session_key_prefix, record.device_session_id))
             .arg(record.to_json());

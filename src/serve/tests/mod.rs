@@ -82,7 +82,7 @@ struct Service {
 
 impl Service {
     async fn start(settings: &[(&str, &str)]) -> Self {
-        Self::with(settings, vec![], Arc::new(|| async { Ok(()) }.boxed())).await
+        Self::with(settings, vec![], Arc::new(|| async { Ok(vec![]) }.boxed())).await
     }
 
     async fn with(settings: &[(&str, &str)], tasks: Vec<Task>, probe: Probe) -> Self {
