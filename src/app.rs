@@ -12,14 +12,17 @@ use crate::{
     engine::{
         Engine, Keys,
         embedded::{self, Embedded},
-        redis::{self, Redis, Servers},
+        redis::{self, EvictionWatch, Redis, Servers},
     },
-    gateway::{self, LogGateway, RedisGateway, Relay},
+    gateway::{self, LogGateway, RedisGateway, Relay, Reprojection},
     http::{Edge, Part, Probe, Surface, Task},
     mail::{self, Mail},
-    session::{self, Publisher, Sessions},
+    session::{self, Census, Publisher, Sessions},
     users::{self, Users},
 };
+
+/// How soon a store that came back empty gets its secrets again.
+const KEYS_LOOK: Duration = Duration::from_millis(300);
 
 /// The service, built but not yet listening.
 pub struct App {
@@ -56,12 +59,13 @@ struct Stores {
     engine: Arc<dyn Engine>,
     publisher: Arc<dyn Publisher>,
     gateway: Part,
+    evictions: Vec<Arc<EvictionWatch>>,
 }
 
 /// Builds the service. Telemetry has started by now, or there will be no metrics. Inside a tokio runtime, since
 /// connections are made in the background.
 pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
-    let Stores { engine, publisher, gateway } = stores(config, &world)?;
+    let Stores { engine, publisher, gateway, evictions } = stores(config, &world)?;
     let keys = Arc::new(Keys::new(engine.clone(), world.clone()));
     let users = users(config, &engine, &keys)?;
     let dependencies = session::Dependencies {
@@ -75,7 +79,7 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
     let (mail, mail_timeout) = mail(config)?;
     let dependencies = challenge::Dependencies {
         engine: engine.clone(),
-        keys,
+        keys: keys.clone(),
         users,
         mail,
         mail_timeout,
@@ -83,11 +87,34 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
         world: world.clone(),
     };
     let challenges = Challenges::new(dependencies, config.challenge.clone());
-    let probe: Probe = Arc::new(move || {
-        let engine = engine.clone();
-        Box::pin(async move { engine.ready().await })
+    let watches = Part { tasks: evictions.iter().map(eviction_task).collect(), ..Part::default() };
+    let parts = vec![challenges.part(), sessions.part(), gateway, watches, keys_part(keys.clone())];
+    Ok(assemble(config, world, parts, &probe(engine, keys, evictions)))
+}
+
+/// The store answers, and its secrets are those of this process; and what the operators of Redis should know.
+fn probe(engine: Arc<dyn Engine>, keys: Arc<Keys>, evictions: Vec<Arc<EvictionWatch>>) -> Probe {
+    Arc::new(move || {
+        let warnings = evictions.iter().filter_map(|watch| watch.warning()).collect();
+        let (engine, keys) = (engine.clone(), keys.clone());
+        Box::pin(async move { keys.check().and(engine.ready().await).map(|()| warnings) })
+    })
+}
+
+fn eviction_task(watch: &Arc<EvictionWatch>) -> Task {
+    let watch = watch.clone();
+    Task::new("redis.eviction", |stop| async move { watch.watch_until(stop).await })
+}
+
+/// The task that keeps the store and this process of one mind about the secrets that the store keeps.
+fn keys_part(keys: Arc<Keys>) -> Part {
+    let task = Task::new("engine.keys", |stop| async move {
+        while stop.run_until_cancelled(tokio::time::sleep(KEYS_LOOK)).await.is_some() {
+            // A store that does not answer is everybody's finding; the next look will do.
+            let _ = keys.guard().await;
+        }
     });
-    Ok(assemble(config, world, vec![challenges.part(), sessions.part(), gateway], &probe))
+    Part { tasks: vec![task], ..Part::default() }
 }
 
 /// Redis where one is configured, else the embedded store; its own stream as the feed where no gateway Redis is.
@@ -95,32 +122,61 @@ fn stores(config: &Config, world: &World) -> Result<Stores, BuildError> {
     if let Some(settings) = &config.redis {
         let engine = Redis::new(settings);
         info!(addr = %settings, "sessions are kept in Redis");
-        return Ok(relayed(config, engine, config.gateway_redis.as_ref().unwrap_or(settings)));
+        let evictions = Some(engine.eviction());
+        return Ok(relayed(config, engine, config.gateway_redis.as_ref().unwrap_or(settings), evictions));
     }
     let engine = Embedded::open(&config.data_dir, world.clone())?;
     info!(dir = %config.data_dir.display(), "sessions are kept in the embedded store");
     if let Some(settings) = &config.gateway_redis {
-        return Ok(relayed(config, engine, settings));
+        return Ok(relayed(config, engine, settings, None));
     }
     let log = LogGateway::new(engine.clone(), config.gateway.session_events_max_len);
     let gateway = gateway::part(log.clone(), vec![log.trimmer()]);
-    Ok(Stores { engine, publisher: log, gateway })
+    Ok(Stores { engine, publisher: log, gateway, evictions: Vec::new() })
 }
 
 /// `engine`'s changes relayed to the gateway's Redis.
-fn relayed(config: &Config, engine: Arc<dyn Engine>, redis: &redis::Settings) -> Stores {
-    let projection = RedisGateway::new(
-        Servers::open(redis, "gateway"),
-        config.gateway.clone(),
-        redis.key_prefix(),
-        config.session.revoked_retention,
-    );
+fn relayed(
+    config: &Config,
+    engine: Arc<dyn Engine>,
+    redis: &redis::Settings,
+    store_eviction: Option<EvictionWatch>,
+) -> Stores {
+    let servers = Arc::new(Servers::open(redis, "gateway"));
+    // Asked once where it is the store's own.
+    let own = config.gateway_redis.as_ref().map(|_| EvictionWatch::new(servers.clone(), "gateway"));
+    let projection = projection(config, redis, servers);
     let feed = projection.feed();
     info!(addr = %redis, "the gateway's records are written to Redis");
     // A drain takes a few calls, each of which has the operation timeout for itself.
     let relay = Relay::new(engine.clone(), projection, redis.operation_timeout().saturating_mul(2));
     let gateway = gateway::part(feed.clone(), vec![relay.sweeper(), feed.watcher()]);
-    Stores { engine, publisher: relay, gateway }
+    let evictions = store_eviction.into_iter().chain(own).map(Arc::new).collect();
+    Stores { engine, publisher: relay, gateway, evictions }
+}
+
+/// The gateway's records and stream in `redis`, which is on `servers`.
+fn projection(config: &Config, redis: &redis::Settings, servers: Arc<Servers>) -> RedisGateway {
+    RedisGateway::new(servers, config.gateway.clone(), redis.key_prefix(), config.session.revoked_retention)
+}
+
+/// What writes every record of the gateway's Redis anew, at most `per_second` a second; nothing where there is no such
+/// Redis. Inside a tokio runtime, since connections are made in the background.
+pub fn reprojection(
+    config: &Config,
+    world: World,
+    per_second: u32,
+) -> Result<Option<Reprojection>, BuildError> {
+    let Some(redis) = config.gateway_redis.as_ref().or(config.redis.as_ref()) else { return Ok(None) };
+    let engine: Arc<dyn Engine> = match &config.redis {
+        Some(settings) => Redis::new(settings),
+        None => Embedded::open(&config.data_dir, world)?,
+    };
+    Ok(Some(Reprojection::new(
+        Census::new(engine),
+        projection(config, redis, Arc::new(Servers::open(redis, "gateway"))),
+        per_second,
+    )))
 }
 
 fn users(config: &Config, engine: &Arc<dyn Engine>, keys: &Arc<Keys>) -> Result<Arc<dyn Users>, BuildError> {

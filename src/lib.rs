@@ -18,6 +18,7 @@ pub mod challenge;
 pub mod config;
 pub mod engine;
 pub mod gateway;
+pub mod healthcheck;
 pub mod http;
 pub mod mail;
 pub mod serve;

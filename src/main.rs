@@ -2,8 +2,7 @@
 
 use std::{
     error::Error,
-    io::{self, Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs},
+    io::{self, Write},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -11,9 +10,11 @@ use std::{
 
 use authsession::{
     app,
-    base::{World, settings::Faults},
+    base::{World, chain, settings::Faults},
     config::Config,
-    http::{ListenAddress, Stop},
+    gateway::{self, Checkpoint, Progress},
+    healthcheck,
+    http::Stop,
     serve::{Ending, Server},
     telemetry,
 };
@@ -31,6 +32,9 @@ Passwordless e-mail-code login. Settings come from the environment: see .env.exa
 
 Commands:
   (none)                 serve until SIGTERM or SIGINT; a second signal cuts
+  reproject [--from CHECKPOINT] [--per-second N]
+                         write every record of the gateway's Redis anew, beside a running service; go on from where
+                         another run told that it was; N sessions a second at most (10000)
   check-config           say whether the settings are valid, and which hold
   healthcheck [--ready]  ask the service with these settings whether it runs (or is ready)
   --version              print the version
@@ -40,8 +44,8 @@ Commands:
 /// The settings or the arguments are wrong: another try is no use.
 const BAD_SETTINGS: u8 = 2;
 
-/// How long `healthcheck` waits. Docker's own limit is 30 s by default.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Renders the metrics.
+type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
@@ -49,16 +53,22 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         [] => with_config(serve),
+        ["reproject", options @ ..] => match ReprojectOptions::parse(options) {
+            Some(options) => with_config(|config| reproject(config, options)),
+            None => misused(),
+        },
         ["check-config"] => with_config(check_config),
-        ["healthcheck"] => with_config(|config| healthcheck(config, "/healthz")),
-        ["healthcheck", "--ready"] => with_config(|config| healthcheck(config, "/readyz")),
+        ["healthcheck"] => with_config(|config| ask(config, "/healthz")),
+        ["healthcheck", "--ready"] => with_config(|config| ask(config, "/readyz")),
         ["--version" | "-V"] => say(&format!("authsession {}\n", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h"] => say(USAGE),
-        [..] => {
-            complain(USAGE);
-            ExitCode::from(BAD_SETTINGS)
-        }
+        [..] => misused(),
     }
+}
+
+fn misused() -> ExitCode {
+    complain(USAGE);
+    ExitCode::from(BAD_SETTINGS)
 }
 
 fn with_config(command: impl FnOnce(&Config) -> ExitCode) -> ExitCode {
@@ -82,6 +92,15 @@ fn check_config(config: &Config) -> ExitCode {
 }
 
 fn serve(config: &Config) -> ExitCode {
+    with_runtime(config, |metrics| run(config, metrics), report)
+}
+
+/// Does `work`, then `report`s, with a log and a runtime.
+fn with_runtime<T, F: Future<Output = Result<T, Box<dyn Error>>>>(
+    config: &Config,
+    work: impl FnOnce(Metrics) -> F,
+    report: impl FnOnce(Result<T, Box<dyn Error>>) -> ExitCode,
+) -> ExitCode {
     // Before the runtime and after it: exporters block while they are made and flushed.
     let telemetry = match telemetry::start(&config.telemetry) {
         Ok(telemetry) => telemetry,
@@ -92,13 +111,39 @@ fn serve(config: &Config) -> ExitCode {
     };
     install_panic_hook();
     let ended = Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
-        let ended = runtime.block_on(run(config, telemetry.renderer()));
+        let ended = runtime.block_on(work(telemetry.renderer()));
         finish(runtime);
         ended
     });
     let code = report(ended);
     telemetry.shutdown();
     code
+}
+
+fn reproject(config: &Config, options: ReprojectOptions) -> ExitCode {
+    with_runtime(config, |_| rebuild(config, options), report_rebuilt)
+}
+
+/// What `reproject` takes.
+struct ReprojectOptions {
+    from: Checkpoint,
+    per_second: u32,
+}
+
+impl ReprojectOptions {
+    fn parse(mut arguments: &[&str]) -> Option<Self> {
+        // Some tenth of what one Redis can do.
+        let mut options = Self { from: Checkpoint::START, per_second: 10_000 };
+        while let [name, value, rest @ ..] = arguments {
+            match *name {
+                "--from" => options.from = value.parse().ok()?,
+                "--per-second" => options.per_second = value.parse().ok().filter(|number| *number > 0)?,
+                _ => return None,
+            }
+            arguments = rest;
+        }
+        arguments.is_empty().then_some(options)
+    }
 }
 
 /// The last line of the log, and the exit code that goes with it.
@@ -117,10 +162,7 @@ fn report(ended: Result<Ending, Box<dyn Error>>) -> ExitCode {
 }
 
 /// From the first instruction to the last answer. The second signal drops all of it where it stands.
-async fn run(
-    config: &Config,
-    metrics: Arc<dyn Fn() -> String + Send + Sync>,
-) -> Result<Ending, Box<dyn Error>> {
+async fn run(config: &Config, metrics: Metrics) -> Result<Ending, Box<dyn Error>> {
     let (stop, cut) = (Stop::new(), Stop::new());
     listen_to_signals(stop.clone(), cut.clone())?;
     let work = async {
@@ -167,6 +209,41 @@ fn listen_to_signals(stop: Stop, cut: Stop) -> io::Result<()> {
     Ok(())
 }
 
+/// Until all is written, or until the first signal.
+async fn rebuild(
+    config: &Config,
+    ReprojectOptions { from, per_second }: ReprojectOptions,
+) -> Result<Option<(Progress, gateway::Ending)>, Box<dyn Error>> {
+    let (stop, cut) = (Stop::new(), Stop::new());
+    listen_to_signals(stop.clone(), cut.clone())?;
+    let Some(reprojection) = app::reprojection(config, World::system(), per_second)? else { return Ok(None) };
+    let mut progress = Progress::starting(from);
+    let ending = select! {
+        ending = reprojection.run(&mut progress, &stop) => ending,
+        () = cut.cancelled() => gateway::Ending::Stopped,
+    };
+    Ok(Some((progress, ending)))
+}
+
+fn report_rebuilt(ended: Result<Option<(Progress, gateway::Ending)>, Box<dyn Error>>) -> ExitCode {
+    let (progress, why) = match ended {
+        Ok(None) => {
+            info!("nothing to reproject: there is no Redis, and gateways follow the store's own events");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Some((progress, gateway::Ending::Complete))) => {
+            progress.tell("every session is reprojected");
+            return if progress.unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        Ok(Some((progress, gateway::Ending::Stopped))) => (progress, "told to stop".to_owned()),
+        Ok(Some((progress, gateway::Ending::Unavailable(error)))) => (progress, chain(&error)),
+        Err(error) => return report(Err(error)),
+    };
+    progress.tell("not every session is reprojected");
+    complain(&format!("not done: {why}; to go on: authsession reproject --from {}\n", progress.at));
+    ExitCode::FAILURE
+}
+
 /// What blocks a thread, such as a name that is being looked up, does not keep the process alive.
 fn finish(runtime: Runtime) {
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -180,35 +257,12 @@ fn install_panic_hook() {
     }));
 }
 
-/// Asks over HTTP/1.1, by hand: one request, one status line.
-fn healthcheck(config: &Config, path: &str) -> ExitCode {
-    let address = &config.http.public;
-    let healthy = candidates(address).into_iter().any(|address| ask(address, path).is_ok_and(|ok| ok));
-    if healthy {
+fn ask(config: &Config, path: &str) -> ExitCode {
+    if healthcheck::answers(&config.http.public, path) {
         return ExitCode::SUCCESS;
     }
-    complain(&format!("{address} does not answer {path} with 200\n"));
+    complain(&format!("{} does not answer {path} with 200\n", config.http.public));
     ExitCode::FAILURE
-}
-
-/// Where a service that listens on `address` is reached from the same machine.
-fn candidates(address: &ListenAddress) -> Vec<SocketAddr> {
-    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let everywhere = || loopback.map(|ip| SocketAddr::new(ip, address.port)).to_vec();
-    if address.host.is_empty() || address.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified()) {
-        return everywhere();
-    }
-    (address.host.as_str(), address.port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()
-}
-
-fn ask(address: SocketAddr, path: &str) -> io::Result<bool> {
-    let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
-    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-    stream.set_write_timeout(Some(HEALTH_TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
-    let mut status_line = [0; "HTTP/1.1 200".len()];
-    stream.read_exact(&mut status_line)?;
-    Ok(status_line == *b"HTTP/1.1 200")
 }
 
 fn say(text: &str) -> ExitCode {
@@ -219,12 +273,4 @@ fn say(text: &str) -> ExitCode {
 /// To stderr. Where even that is closed there is nobody to tell.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
-}
-
-/// An error and its causes on one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| (*error).source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

@@ -30,7 +30,17 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// Where a listing goes on: opaque, of one engine, good for one walk through one collection.
+/// A page of the names of collections.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Collections {
+    /// In no promised order. A collection may come twice in a walk, on the same or another page.
+    pub found: Vec<Collection>,
+    /// Where the next page starts; nothing after the last.
+    pub next: Option<Cursor>,
+}
+
+/// Where a walk goes on: opaque, of one engine, good for the walk that it came from: through one collection, or through
+/// the collections of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(pub Vec<u8>);
 
@@ -41,6 +51,11 @@ pub trait Engine: Send + Sync + 'static {
     /// The values of `items`, in their order, in one round trip. All items are of one shard. Not a snapshot: an item
     /// is read no earlier than those before it.
     async fn get(&self, items: &[Item]) -> Result<Vec<Option<Vec<u8>>>, Unavailable>;
+
+    /// The value of one item.
+    async fn get_one(&self, item: &Item) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(self.get(std::slice::from_ref(item)).await?.pop().flatten())
+    }
 
     /// About `limit` items of `collection` (small collections may come whole), from the start or where a page ended.
     /// An item that stays in the collection all through the walk is seen.
@@ -60,6 +75,16 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The shards in which a collection of this name has items.
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable>;
+
+    /// About `limit` collections of all shards whose names start with `prefix`, from the start or where a page ended.
+    /// A page before the last may be short or empty. A collection that is there all through the walk is named. The
+    /// cursor may be kept and used by another process later; the walk then still keeps that promise.
+    async fn collections(
+        &self,
+        prefix: &str,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Collections, Unavailable>;
 
     /// The outbox that announcements of `shard` go to.
     fn outbox_of(&self, shard: Shard) -> Outbox;

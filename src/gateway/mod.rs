@@ -11,6 +11,7 @@ mod http;
 mod record;
 mod redis;
 mod relay;
+mod reproject;
 mod settings;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use feed::{Batch, Feed};
 pub use record::GatewayRecord;
 pub use redis::RedisGateway;
 pub use relay::Relay;
+pub use reproject::{Checkpoint, Ending, Progress, Reprojection};
 pub use settings::Settings;
 
 use crate::http::{Part, Task};

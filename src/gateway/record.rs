@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{base::Unavailable, session::Announcement};
+use crate::{
+    base::{Timestamp, Unavailable},
+    session::{Announced, Announcement},
+};
 
 /// What the gateway knows of a session. Its fields, their order and their names are contract.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -33,14 +36,19 @@ pub enum Status {
 impl GatewayRecord {
     /// Renders an announcement as `session` wrote it.
     pub fn render(announcement: &[u8]) -> Result<Self, Unavailable> {
-        let announced = Announcement::read(announcement)?;
-        Ok(Self {
-            device_session_id: announced.id,
-            user_id: announced.user_id,
-            client_public_key: announced.key.to_string(),
-            status: if announced.revoked_at.is_some() { Status::Revoked } else { Status::Active },
-            revoked_at_ms: announced.revoked_at.map(crate::base::Timestamp::as_ms),
-        })
+        Announcement::read(announcement).map(Self::of)
+    }
+
+    /// Renders a session.
+    #[must_use]
+    pub fn of(session: Announced) -> Self {
+        Self {
+            device_session_id: session.id,
+            user_id: session.user_id,
+            client_public_key: session.key.to_string(),
+            status: if session.revoked_at.is_some() { Status::Revoked } else { Status::Active },
+            revoked_at_ms: session.revoked_at.map(Timestamp::as_ms),
+        }
     }
 
     /// The cache record: JSON, one line.
@@ -48,19 +56,6 @@ impl GatewayRecord {
     pub fn to_json(&self) -> String {
         // Cannot fail: strings and a number.
         serde_json::to_string(self).unwrap_or_default()
-    }
-
-    /// The stream entry's fields, in order; all values are text.
-    #[must_use]
-    pub fn to_fields(&self) -> Vec<(&'static str, String)> {
-        let mut fields = vec![
-            ("device_session_id", self.device_session_id.clone()),
-            ("user_id", self.user_id.clone()),
-            ("client_public_key", self.client_public_key.clone()),
-            ("status", self.status.as_str().to_owned()),
-        ];
-        fields.extend(self.revoked_at_ms.map(|ms| ("revoked_at_ms", ms.to_string())));
-        fields
     }
 
     /// The record that a stream entry's fields tell of; nothing where they are not ours.
@@ -123,12 +118,19 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_entry_reads_back_as_it_was_written() {
+    fn a_stream_entry_is_read_by_its_fields() {
         for record in [record(None), record(Some(1_775_121_700_000))] {
-            let fields = record.to_fields();
-            let find =
-                |name: &str| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.clone());
-            assert_eq!(GatewayRecord::from_fields(find), Some(record));
+            let field = |name: &str| {
+                Some(match name {
+                    "device_session_id" => record.device_session_id.clone(),
+                    "user_id" => record.user_id.clone(),
+                    "client_public_key" => record.client_public_key.clone(),
+                    "status" => record.status.as_str().to_owned(),
+                    "revoked_at_ms" => return record.revoked_at_ms.map(|ms| ms.to_string()),
+                    _ => return None,
+                })
+            };
+            assert_eq!(GatewayRecord::from_fields(field), Some(record.clone()));
         }
         assert_eq!(GatewayRecord::from_fields(|_| Some("x".into())), None);
     }

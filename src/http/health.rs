@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use super::{Json, Problem, Routes, Stop};
 use crate::base::Unavailable;
 
-/// Whether what the service stands on answers now.
-pub type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Unavailable>> + Send + Sync>;
+/// Whether what the service stands on answers now, and if so, what its operators should know all the same.
+pub type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<String>, Unavailable>> + Send + Sync>;
 
 /// Renders the metrics as Prometheus text; set once telemetry can.
 pub(super) type Render = Arc<OnceLock<Box<dyn Fn() -> String + Send + Sync>>>;
@@ -29,6 +29,14 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+impl Health {
+    const fn ok(warnings: Vec<String>) -> Json<Self> {
+        Json(Self { status: "ok", warnings })
+    }
 }
 
 #[derive(Clone)]
@@ -52,7 +60,7 @@ pub(super) fn metrics_routes(render: Render) -> Routes {
 
 /// The process runs: this answer is the proof.
 async fn healthz() -> Json<Health> {
-    Json(Health { status: "ok" })
+    Health::ok(Vec::new())
 }
 
 /// New requests are welcome: the store answers, and the service does not drain.
@@ -63,7 +71,7 @@ async fn readyz(State(readiness): State<Readiness>) -> Result<Json<Health>, Prob
     let answer = timeout(PROBE_TIMEOUT, (readiness.probe)())
         .await
         .unwrap_or_else(|_| Err(Unavailable::new("store", "no answer in time")));
-    answer.map(|()| Json(Health { status: "ok" })).map_err(|unavailable| Problem::unavailable(&unavailable))
+    answer.map(Health::ok).map_err(|unavailable| Problem::unavailable(&unavailable))
 }
 
 async fn metrics(State(render): State<Render>) -> Response {

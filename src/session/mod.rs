@@ -5,6 +5,7 @@
 //! the caller gets his answer. Start with [`Sessions`]; each operation has a file of its name.
 
 mod block_user;
+mod census;
 mod error;
 mod get_session;
 mod http;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use census::{Census, Roll, RollPage};
 pub use error::Error;
 pub use model::{Revocation, Session, SessionId};
 pub use open::{Opening, Request as OpenRequest};

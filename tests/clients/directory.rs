@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use authsession::{
     base::{Email, Unavailable, World},
     engine::{
-        Check, CheckId, Collection, Commit, Cursor, Engine, Entry, Item, Keys, Outbox, Page, Position,
-        Refusal, Shard, Verdict, Write,
+        Check, CheckId, Collection, Collections, Commit, Cursor, Engine, Entry, Item, Keys, Outbox, Page,
+        Position, Refusal, Shard, Verdict, Write,
     },
     users::{Admission, Block, Standing, Subject, Users, stub::Directory},
 };
@@ -68,6 +68,10 @@ impl Engine for Memory {
 
     async fn populated(&self, _: &str) -> Result<Vec<Shard>, Unavailable> {
         unreachable!("the directory sweeps nothing")
+    }
+
+    async fn collections(&self, _: &str, _: Option<&Cursor>, _: usize) -> Result<Collections, Unavailable> {
+        unreachable!("the directory walks through nothing")
     }
 
     fn outbox_of(&self, shard: Shard) -> Outbox {

@@ -56,6 +56,8 @@ conformance! {
     reading: values_come_in_the_order_asked_for, an_emptied_collection_is_gone,
         a_listing_shows_five_thousand_items_page_by_page, an_item_that_stays_is_seen_though_others_go,
         the_shards_that_have_a_collection_are_named, collections_with_similar_names_are_apart;
+    walks: the_collections_of_a_kind_are_named_in_every_shard, a_walk_goes_on_after_each_page,
+        a_collection_that_stays_is_named_though_others_go, a_walk_through_nothing_ends;
     expiry: an_expired_collection_goes_away, only_the_last_word_on_expiry_counts,
         a_collection_that_was_emptied_forgets_its_expiry;
     outbox: announcements_come_in_the_order_of_their_commits, trimming_forgets_up_to_and_including,

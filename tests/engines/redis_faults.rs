@@ -41,6 +41,7 @@ async fn every_call(engine: &Arc<Redis>) -> Vec<(&'static str, bool, Duration)> 
     let timed = |what, ok| (what, ok, begun.elapsed());
     let outbox = engine.outbox_of(a.shard);
     let calls = tokio::join!(
+        async { timed("collections", engine.collections("a:", None, 10).await.is_ok()) },
         async { timed("get", get(&**engine, "one").await.is_ok()) },
         async { timed("commit", put(&**engine, "one").await.is_ok()) },
         async { timed("list", engine.list(&a, None, 10).await.is_ok()) },
@@ -50,8 +51,7 @@ async fn every_call(engine: &Arc<Redis>) -> Vec<(&'static str, bool, Duration)> 
         async { timed("backlog", engine.backlog().await.is_ok()) },
         async { timed("ready", engine.ready().await.is_ok()) },
     );
-    let (get, commit, list, count, populated, pending, backlog, ready) = calls;
-    vec![get, commit, list, count, populated, pending, backlog, ready]
+    <[_; 9]>::from(calls).into()
 }
 
 fn assert_all(calls: &[(&str, bool, Duration)], ok: bool) {
@@ -244,4 +244,33 @@ async fn passwords_databases_and_unix_sockets_work() {
     let engine = Redis::new(&settings(&server.addr(), &[("PASSWORD", "wrong")]));
     let error = put(&*engine, "one").await.unwrap_err();
     assert!(!format!("{error:?}").contains("wrong\""), "{error:?}");
+}
+
+/// A cursor of `SCAN` means nothing to another process: carried over, it would leave collections out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_walk_that_meets_a_restarted_server_begins_again_and_misses_nothing() {
+    let server = RedisServer::durable();
+    let engine = Redis::new(&settings(&server.addr(), &[]));
+    for number in 0..500 {
+        let x = collection(&format!("a:{number}"));
+        let mut commit = Commit::on(x.shard);
+        commit.put(x.item("one"), b"1".into());
+        engine.commit(commit).await.unwrap();
+    }
+    let mut from = None;
+    for _ in 0..20 {
+        from = engine.collections("a:", from.as_ref(), 10).await.unwrap().next;
+    }
+    assert!(from.is_some(), "half-way");
+    server.restart();
+    until("it serves again", async || engine.ready().await.is_ok()).await;
+    until("lists too", async || engine.count(&collection("a:0")).await.is_ok()).await;
+    until("walks too", async || engine.collections("a:", None, 1).await.is_ok()).await;
+    let mut names = std::collections::BTreeSet::new();
+    while from.is_some() {
+        let page = engine.collections("a:", from.as_ref(), 10).await.unwrap();
+        names.extend(page.found.into_iter().map(|found| found.name));
+        from = page.next;
+    }
+    assert_eq!(names.len(), 500);
 }

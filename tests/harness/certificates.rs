@@ -9,7 +9,7 @@ pub(crate) struct Certificates {
     dir: TempDir,
 }
 
-const SCRIPT: &str = r#"
+const SCRIPT: &str = r"
 set -e
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-ca \
     -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.crt
@@ -18,7 +18,7 @@ for who in server client; do
     printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' >$who.ext
     openssl x509 -req -in $who.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile $who.ext -out $who.crt
 done
-"#;
+";
 
 impl Certificates {
     /// Makes them.

@@ -57,6 +57,7 @@ mod process;
 mod process_faults;
 mod projection;
 mod rate_limits;
+mod reproject;
 mod resend;
 mod retention;
 mod revoke_all_user_sessions;

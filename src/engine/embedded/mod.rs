@@ -6,6 +6,7 @@ mod disk;
 mod housekeeping;
 mod log;
 mod tables;
+mod walk;
 mod writer;
 
 use std::{
@@ -28,7 +29,9 @@ pub use disk::OpenError;
 use tables::{ITEMS, OUTBOX, behind, count_of, entries, keys_of, value_of};
 use writer::{Job, Work, Writer};
 
-use super::{Collection, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Verdict};
+use super::{
+    Collection, Collections, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Verdict,
+};
 use crate::base::{Unavailable, World};
 
 /// A disk that has not synced for so long will not do so soon.
@@ -122,6 +125,16 @@ impl Engine for Embedded {
             }
             Ok(shards)
         })
+    }
+
+    async fn collections(
+        &self,
+        prefix: &str,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Collections, Unavailable> {
+        let start = walk::Start::at(from)?;
+        self.read(|transaction| walk::collections(transaction, prefix, &start, limit.max(1)))
     }
 
     fn outbox_of(&self, _shard: Shard) -> Outbox {

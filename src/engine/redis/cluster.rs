@@ -27,7 +27,7 @@ use super::{
     call::Call,
     durable::Answers,
     node::{How, Node},
-    servers::together,
+    servers::{Members, together},
     settings::Role,
     slots::{Range, Slots, rows},
     topology::{dial, failed},
@@ -113,12 +113,18 @@ impl Cluster {
 
     /// The first good answer of any server that has slots.
     pub(super) async fn any(&self, call: &Arc<Call>, until: Instant) -> RedisResult<Value> {
-        let mut nodes = vec![self.known.node_of(call.slot, until).await?];
-        if let Map::Is(slots) = &*self.known.map.borrow() {
-            nodes.extend(slots.nodes().cloned());
-        }
-        let asked = nodes.iter().map(|node| node.call(How::Read(Way::Fast), call, false, until).boxed());
+        let Members { servers, .. } = self.members(until).await?;
+        let asked = servers.iter().map(|node| node.call(How::Read(Way::Fast), call, false, until).boxed());
         Ok(select_ok(asked).await?.0)
+    }
+
+    /// The servers that have slots now.
+    pub(super) async fn members(&self, until: Instant) -> RedisResult<Members> {
+        self.known.node_of(0, until).await?;
+        match &*self.known.map.borrow() {
+            Map::Is(slots) => Ok(slots.members()),
+            Map::Soon | Map::Away(_) => Err(failed("no server of the cluster is known")),
+        }
     }
 
     /// One answer a call, in order; those to one server in one go.

@@ -33,7 +33,55 @@ impl KeyNames {
         mark
     }
 
+    /// A pattern (Redis's `SCAN … MATCH`) for collections of any shard whose names start with `start`.
+    pub(super) fn pattern(&self, start: &str) -> String {
+        let any_shard = "?".repeat(Shard::all().next().map_or(0, |shard| shard.tag().len()));
+        format!("{}{{{any_shard}}}:{}*", escape(&self.prefix), escape(start))
+    }
+
+    /// The collection that lies under `key`; nothing where the key is none of ours.
+    pub(super) fn parse(&self, key: &str) -> Option<Collection> {
+        let (tag, name) = key.strip_prefix(&self.prefix)?.strip_prefix('{')?.split_once("}:")?;
+        let (shard, rest) = Shard::split(tag)?;
+        rest.is_empty().then(|| Collection::new(shard, name))
+    }
+
     fn named(&self, shard: Shard, name: &str) -> String {
         format!("{}{{{}}}:{name}", self.prefix, shard.tag())
+    }
+}
+
+/// `text` as a pattern that only it matches.
+fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut pattern, c| {
+        if matches!(c, '*' | '?' | '[' | ']' | '^' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+        pattern
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_leads_back_to_its_collection() {
+        let names = KeyNames::new("authsession:");
+        for shard in Shard::all() {
+            let collection = Collection::new(shard, "a:x:y");
+            assert_eq!(names.parse(&names.collection(&collection)), Some(collection));
+        }
+        for stranger in
+            ["", "authsession:", "authsession:{1bz:a", "authsession:{!!!}:a", "authsession:{1bzz}:a"]
+        {
+            assert_eq!(names.parse(stranger), None, "{stranger}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_takes_the_prefix_at_its_word() {
+        assert_eq!(KeyNames::new("a*[b]?\\:").pattern("r:"), r"a\*\[b\]\?\\:{???}:r:*");
     }
 }

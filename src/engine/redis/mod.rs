@@ -11,6 +11,7 @@ mod call;
 mod cluster;
 mod commit;
 mod durable;
+mod eviction;
 mod keys;
 mod lane;
 mod link;
@@ -22,6 +23,7 @@ mod settings;
 mod slots;
 mod tls;
 mod topology;
+mod walk;
 
 use std::sync::Arc;
 
@@ -29,20 +31,23 @@ use async_trait::async_trait;
 use redis::{Value, cmd};
 
 pub use call::Call;
+pub use eviction::EvictionWatch;
 pub use node::Way;
 pub use script::Script;
 pub use servers::Servers;
 pub use settings::{Options, Settings};
 pub use slots::hash_tag;
 
-use super::{Collection, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Verdict};
+use super::{
+    Collection, Collections, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Verdict,
+};
 use crate::base::Unavailable;
 use keys::KeyNames;
 
 /// A Redis that keeps our data.
 pub struct Redis {
     names: KeyNames,
-    servers: Servers,
+    servers: Arc<Servers>,
     /// Whether replicas must have what is committed.
     replicated: bool,
 }
@@ -57,7 +62,13 @@ impl Redis {
     pub fn new(settings: &Settings) -> Arc<Self> {
         let names = KeyNames::new(settings.key_prefix());
         let replicated = settings.min_replicas() > 0;
-        Arc::new(Self { names, servers: Servers::open(settings, "store"), replicated })
+        Arc::new(Self { names, servers: Arc::new(Servers::open(settings, "store")), replicated })
+    }
+
+    /// Watches whether this Redis may throw our data away.
+    #[must_use]
+    pub fn eviction(&self) -> EvictionWatch {
+        EvictionWatch::new(self.servers.clone(), "store")
     }
 
     /// Asks `verb` of one key per shard, and names the shards where the answer is not zero. Servers that do not answer
@@ -127,6 +138,15 @@ impl Engine for Redis {
 
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
         self.shards_with("HLEN", |shard| self.names.collection(&Collection::new(shard, name))).await
+    }
+
+    async fn collections(
+        &self,
+        prefix: &str,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Collections, Unavailable> {
+        walk::collections(&self.servers, &self.names, prefix, (from, limit)).await
     }
 
     fn outbox_of(&self, shard: Shard) -> Outbox {

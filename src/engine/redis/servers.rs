@@ -17,6 +17,14 @@ use super::{
 };
 use crate::base::Unavailable;
 
+/// The servers that have keys.
+pub(super) struct Members {
+    /// A word that changes when the keys are shared out differently.
+    pub(super) layout: String,
+    /// In a fixed order.
+    pub(super) servers: Vec<Arc<Node>>,
+}
+
 /// One Redis, however many servers it has.
 pub struct Servers {
     dependency: &'static str,
@@ -97,23 +105,44 @@ impl Servers {
         self.said(answer.and_then(|value| Ok(from_redis_value(value)?)))
     }
 
+    /// Makes all of `calls`, in any order; as [`Self::write`].
+    pub async fn write_all(&self, calls: Vec<Call>) -> Result<(), Unavailable> {
+        let mut answers = self.calls(How::Write, calls).await.into_iter();
+        self.said(answers.try_for_each(|answer| answer.map(drop)))
+    }
+
     /// Makes all of `first`, in any order, and after them `then`; as [`Self::write`].
     pub async fn write_in_order(&self, mut first: Vec<Call>, then: Call) -> Result<(), Unavailable> {
         match &self.routes {
             // In one go: one connection keeps them in order.
             Routes::One(_) => {
                 first.push(then);
-                self.said(
-                    self.calls(How::Write, first).await.into_iter().try_for_each(|answer| answer.map(drop)),
-                )
+                self.write_all(first).await
             }
             Routes::Many(_) => {
-                self.said(
-                    self.calls(How::Write, first).await.into_iter().try_for_each(|answer| answer.map(drop)),
-                )?;
+                self.write_all(first).await?;
                 self.write::<Value>(then).await.map(drop)
             }
         }
+    }
+
+    /// The servers that have keys now.
+    pub(super) async fn members(&self) -> Result<Members, Unavailable> {
+        match &self.routes {
+            Routes::One(node) => Ok(Members { layout: "one".to_owned(), servers: vec![Arc::clone(node)] }),
+            Routes::Many(cluster) => self.said(cluster.members(self.deadline()).await),
+        }
+    }
+
+    /// The answers of one server to `calls`, which change nothing.
+    pub(super) async fn read_at(
+        &self,
+        server: &Node,
+        way: Way,
+        calls: Vec<Call>,
+    ) -> Result<Answers, Unavailable> {
+        let calls: Vec<Arc<Call>> = calls.into_iter().map(Arc::new).collect();
+        self.said(server.calls(How::Read(way), &calls, self.deadline()).await)
     }
 
     /// Whether it answers: of a cluster, whether any server does that has slots.

@@ -1,10 +1,13 @@
 //! Which slot a key lies in, and who has which slots (Redis cluster specification).
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use redis::{FromRedisValue, RedisResult, Value, from_redis_value};
 
-use super::node::Node;
+use super::{node::Node, servers::Members};
 
 const SLOTS: u16 = 16_384;
 
@@ -77,6 +80,19 @@ impl Slots {
     pub(super) fn node(&self, slot: u16) -> Option<&Arc<Node>> {
         let at = self.ranges.partition_point(|range| range.last < slot);
         self.ranges.get(at).filter(|range| range.first <= slot).map(|range| &range.node)
+    }
+
+    /// The servers that have slots, each once.
+    pub(super) fn members(&self) -> Members {
+        let mut layout = DefaultHasher::new();
+        let mut servers: Vec<Arc<Node>> = Vec::new();
+        for Range { first, last, node } in &self.ranges {
+            (first, last, node.place().map(ToString::to_string)).hash(&mut layout);
+            if !servers.iter().any(|known| Arc::ptr_eq(known, node)) {
+                servers.push(Arc::clone(node));
+            }
+        }
+        Members { layout: format!("{:x}", layout.finish()), servers }
     }
 
     /// Every server that has slots; some more than once.

@@ -12,7 +12,7 @@ use redis::cmd;
 
 pub(super) use feed::StreamFeed;
 
-use super::{Settings, record::Status, relay::Projected};
+use super::{GatewayRecord, Settings, record::Status, relay::Projected};
 use crate::{
     base::Unavailable,
     engine::{
@@ -40,11 +40,16 @@ impl RedisGateway {
     /// On `servers`. `positions_prefix` is the store's key prefix: it keeps the bookkeeping of two stores that share a
     /// gateway apart. `retention` is how long a revoked session can be read.
     #[must_use]
-    pub fn new(servers: Servers, settings: Settings, positions_prefix: &str, retention: Duration) -> Self {
+    pub fn new(
+        servers: Arc<Servers>,
+        settings: Settings,
+        positions_prefix: &str,
+        retention: Duration,
+    ) -> Self {
         // In the stream's slot, since one script writes both.
         let tag = hash_tag(settings.session_events_stream.as_bytes());
         let positions = format!("{positions_prefix}{{{}}}:pos", String::from_utf8_lossy(tag));
-        Self { servers: Arc::new(servers), settings, positions, kept: retention.max(LEAST_KEPT) }
+        Self { servers, settings, positions, kept: retention.max(LEAST_KEPT) }
     }
 
     /// The events as readers follow them.
@@ -56,7 +61,7 @@ impl RedisGateway {
     /// Makes `entries`, the next of `outbox`, visible to the gateway: first the cache records, then the events. Where
     /// replicas must have a commit, they have this too: the entries will not be read again.
     pub(super) async fn apply(&self, outbox: Outbox, entries: &[Projected]) -> Result<(), Unavailable> {
-        let records = entries.iter().map(|entry| self.cache_record(entry)).collect();
+        let records = entries.iter().map(|entry| self.cache_record(&entry.record)).collect();
         let keys = vec![
             self.settings.session_events_stream.clone().into_bytes(),
             self.positions.clone().into_bytes(),
@@ -65,8 +70,12 @@ impl RedisGateway {
         self.servers.write_in_order(records, events).await
     }
 
-    fn cache_record(&self, entry: &Projected) -> Call {
-        let record = &entry.record;
+    /// Writes cache records anew, without events: nothing has changed.
+    pub(super) async fn restore(&self, records: &[GatewayRecord]) -> Result<(), Unavailable> {
+        self.servers.write_all(records.iter().map(|record| self.cache_record(record)).collect()).await
+    }
+
+    fn cache_record(&self, record: &GatewayRecord) -> Call {
         let key = format!("{}{}", self.settings.session_key_prefix, record.device_session_id);
         let mut set = cmd("SET");
         set.arg(&key).arg(record.to_json());

@@ -68,7 +68,7 @@ async fn background_work_is_told_to_stop_after_the_last_answer() {
         stop.cancelled().await;
         seen.fetch_add(1, Ordering::SeqCst);
     });
-    let service = Service::with(&[], vec![task], Arc::new(|| async { Ok(()) }.boxed())).await;
+    let service = Service::with(&[], vec![task], Arc::new(|| async { Ok(vec![]) }.boxed())).await;
     let asked = connect(service.public, READ).await;
     service.levers.begun().await;
     service.stop.cancel();
@@ -85,7 +85,7 @@ async fn background_work_that_ends_by_itself_ends_the_service() {
     let returns = Task::new("returns", |_| async {});
     let panics = Task::new("panics", |_| async { panic!("on purpose") });
     for task in [returns, panics] {
-        let service = Service::with(&[], vec![task], Arc::new(|| async { Ok(()) }.boxed())).await;
+        let service = Service::with(&[], vec![task], Arc::new(|| async { Ok(vec![]) }.boxed())).await;
         assert_eq!(service.running.await.unwrap(), Ending::TaskEnded);
     }
 }

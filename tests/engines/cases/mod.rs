@@ -5,3 +5,4 @@ pub(crate) mod expiry;
 pub(crate) mod outbox;
 pub(crate) mod races;
 pub(crate) mod reading;
+pub(crate) mod walks;
