@@ -145,13 +145,14 @@ async fn a_slot_moves_under_load_and_nobody_notices() {
 }
 
 /// Begins to move a slot as `redis-cli --cluster reshard` does; what it returns ends it.
-fn move_keys(from: &RedisServer, to: &RedisServer, slot: &str) -> impl FnOnce() {
+fn move_keys<'a>(from: &'a RedisServer, to: &'a RedisServer, slot: &str) -> impl FnOnce() + use<'a> {
+    let slot = slot.to_owned();
     let (source, target): (String, String) = (from.run(&["CLUSTER", "MYID"]), to.run(&["CLUSTER", "MYID"]));
-    let () = to.run(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &source]);
-    let () = from.run(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &target]);
+    let () = to.run(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source]);
+    let () = from.run(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target]);
     let port = to.port().to_string();
     loop {
-        let keys: Vec<String> = from.run(&["CLUSTER", "GETKEYSINSLOT", slot, "100"]);
+        let keys: Vec<String> = from.run(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
         if keys.is_empty() {
             break;
         }
@@ -160,7 +161,7 @@ fn move_keys(from: &RedisServer, to: &RedisServer, slot: &str) -> impl FnOnce() 
     }
     move || {
         for server in [to, from] {
-            let () = server.run(&["CLUSTER", "SETSLOT", slot, "NODE", &target]);
+            let () = server.run(&["CLUSTER", "SETSLOT", &slot, "NODE", &target]);
         }
     }
 }
@@ -217,4 +218,45 @@ async fn the_engine_starts_while_the_cluster_is_away_and_with_one_seed_only() {
         engine.commit(put(0, "x")).await.is_ok() && engine.commit(put(1000, "x")).await.is_ok()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_walk_misses_nothing_while_slots_move_to_where_it_has_been() {
+    let cluster = tokio::task::block_in_place(|| RedisCluster::start(3, 0));
+    let engine = engine(&cluster, &[("MIN_REPLICAS", "0")]);
+    for index in (0..1024).step_by(4) {
+        assert_eq!(engine.commit(put(index, "x")).await.unwrap(), Verdict::Done);
+    }
+    let (first, last) = (&cluster.masters()[0], &cluster.masters()[2]);
+    let move_shard = |index: u16| {
+        let slot: u16 = first.run(&["CLUSTER", "KEYSLOT", &format!("{{{}}}", shard(index).tag())]);
+        move_keys(last, first, &slot.to_string())
+    };
+    let (mut found, mut from, mut half_way) = (Vec::new(), None, None);
+    let mut was_told = false;
+    loop {
+        match engine.collections("a:", from.as_ref(), 10).await {
+            Ok(page) => {
+                found.extend(page.found);
+                from = page.next;
+            }
+            Err(error) if half_way.is_some() => {
+                assert!(error.source.to_string().contains("is being moved"), "{error:?}");
+                was_told = true;
+                tokio::task::block_in_place(half_way.take().unwrap());
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        if !was_told && half_way.is_none() && found.iter().any(|one: &Collection| one.shard > shard(400)) {
+            tokio::task::block_in_place(move_shard(1000));
+            half_way = Some(move_shard(960));
+        }
+        if from.is_none() {
+            break;
+        }
+    }
+    assert!(was_told, "what is on two servers is walked by nobody");
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 256);
 }

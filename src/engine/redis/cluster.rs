@@ -27,7 +27,7 @@ use super::{
     call::Call,
     durable::Answers,
     node::{How, Node},
-    servers::{Members, together},
+    servers::together,
     settings::Role,
     slots::{Range, Slots, rows},
     topology::{dial, failed},
@@ -113,18 +113,23 @@ impl Cluster {
 
     /// The first good answer of any server that has slots.
     pub(super) async fn any(&self, call: &Arc<Call>, until: Instant) -> RedisResult<Value> {
-        let Members { servers, .. } = self.members(until).await?;
+        let servers = self.servers(until).await?;
         let asked = servers.iter().map(|node| node.call(How::Read(Way::Fast), call, false, until).boxed());
         Ok(select_ok(asked).await?.0)
     }
 
     /// The servers that have slots now.
-    pub(super) async fn members(&self, until: Instant) -> RedisResult<Members> {
+    pub(super) async fn servers(&self, until: Instant) -> RedisResult<Vec<Arc<Node>>> {
         self.known.node_of(0, until).await?;
         match &*self.known.map.borrow() {
-            Map::Is(slots) => Ok(slots.members()),
+            Map::Is(slots) => Ok(slots.servers()),
             Map::Soon | Map::Away(_) => Err(failed("no server of the cluster is known")),
         }
+    }
+
+    /// The server that has `slot`.
+    pub(super) async fn server_of(&self, slot: u16, until: Instant) -> RedisResult<Arc<Node>> {
+        self.known.node_of(slot, until).await
     }
 
     /// One answer a call, in order; those to one server in one go.

@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use redis::{FromRedisValue, RedisResult, Value, cmd, from_redis_value};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Call, Servers, Way, durable::Answers};
+use super::{Call, Servers, Way, durable::Answers, node::Node};
 use crate::base::Unavailable;
 
 /// How often to look.
@@ -90,20 +91,26 @@ impl EvictionWatch {
         *seen = Some(policy);
     }
 
-    /// Of several servers the first policy that is not good.
+    /// The worst of all servers: what one of them evicts is gone. One that does not answer hides only good news.
     async fn policy(&self) -> Result<String, Unavailable> {
-        let mut policies = Vec::new();
-        for server in self.servers.members().await?.servers {
-            // Asked both ways, since hosted servers forbid `CONFIG`, and careful operators `INFO`.
-            let (mut info, mut config) = (cmd("INFO"), cmd("CONFIG"));
-            info.arg("memory");
-            config.arg("GET").arg("maxmemory-policy");
-            let both = [info, config].map(|command| Call::command("", command));
-            let answers = self.servers.read_at(&server, Way::Slow, both.into()).await?;
-            policies.push(policy_of(answers));
+        let servers = self.servers.members().await?;
+        let answers = join_all(servers.iter().map(|server| self.policy_at(server))).await;
+        let mut policies = answers.iter().filter_map(|answer| answer.as_ref().ok());
+        if let Some(bad) = policies.find(|policy| ![GOOD, UNKNOWN].contains(&policy.as_str())) {
+            return Ok(bad.clone());
         }
-        let bad = policies.iter().position(|policy| policy != GOOD).unwrap_or_default();
-        Ok(policies.into_iter().nth(bad).unwrap_or_else(|| UNKNOWN.to_owned()))
+        let policies = answers.into_iter().collect::<Result<Vec<String>, Unavailable>>()?;
+        let is_good = policies.iter().all(|policy| policy == GOOD);
+        Ok(if is_good { GOOD } else { UNKNOWN }.to_owned())
+    }
+
+    /// Asked both ways, since hosted servers forbid `CONFIG`, and careful operators `INFO`.
+    async fn policy_at(&self, server: &Node) -> Result<String, Unavailable> {
+        let (mut info, mut config) = (cmd("INFO"), cmd("CONFIG"));
+        info.arg("memory");
+        config.arg("GET").arg("maxmemory-policy");
+        let both = [info, config].map(|command| Call::command("", command));
+        Ok(policy_of(self.servers.read_at(server, Way::Slow, both.into()).await?))
     }
 }
 

@@ -13,17 +13,10 @@ use super::{
     durable::Answers,
     node::{How, Node},
     settings::Mode,
+    slots::slot_of,
     topology::failed,
 };
 use crate::base::Unavailable;
-
-/// The servers that have keys.
-pub(super) struct Members {
-    /// A word that changes when the keys are shared out differently.
-    pub(super) layout: String,
-    /// In a fixed order.
-    pub(super) servers: Vec<Arc<Node>>,
-}
 
 /// One Redis, however many servers it has.
 pub struct Servers {
@@ -127,11 +120,26 @@ impl Servers {
     }
 
     /// The servers that have keys now.
-    pub(super) async fn members(&self) -> Result<Members, Unavailable> {
+    pub(super) async fn members(&self) -> Result<Vec<Arc<Node>>, Unavailable> {
         match &self.routes {
-            Routes::One(node) => Ok(Members { layout: "one".to_owned(), servers: vec![Arc::clone(node)] }),
-            Routes::Many(cluster) => self.said(cluster.members(self.deadline()).await),
+            Routes::One(node) => Ok(vec![Arc::clone(node)]),
+            Routes::Many(cluster) => self.said(cluster.servers(self.deadline()).await),
         }
+    }
+
+    /// The server that has `key` now.
+    pub(super) async fn server_of(&self, key: &str) -> Result<Arc<Node>, Unavailable> {
+        match &self.routes {
+            Routes::One(node) => Ok(Arc::clone(node)),
+            Routes::Many(cluster) => {
+                self.said(cluster.server_of(slot_of(key.as_bytes()), self.deadline()).await)
+            }
+        }
+    }
+
+    /// Whether its servers share the keys out among them.
+    pub(super) const fn is_cluster(&self) -> bool {
+        matches!(self.routes, Routes::Many(_))
     }
 
     /// The answers of one server to `calls`, which change nothing.

@@ -1,13 +1,10 @@
 //! Which slot a key lies in, and who has which slots (Redis cluster specification).
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
-};
+use std::{ops::RangeInclusive, sync::Arc};
 
 use redis::{FromRedisValue, RedisResult, Value, from_redis_value};
 
-use super::{node::Node, servers::Members};
+use super::node::Node;
 
 const SLOTS: u16 = 16_384;
 
@@ -82,22 +79,57 @@ impl Slots {
         self.ranges.get(at).filter(|range| range.first <= slot).map(|range| &range.node)
     }
 
-    /// The servers that have slots, each once.
-    pub(super) fn members(&self) -> Members {
-        let mut layout = DefaultHasher::new();
+    /// The servers that have slots, each once, in a fixed order.
+    pub(super) fn servers(&self) -> Vec<Arc<Node>> {
         let mut servers: Vec<Arc<Node>> = Vec::new();
-        for Range { first, last, node } in &self.ranges {
-            (first, last, node.place().map(ToString::to_string)).hash(&mut layout);
+        for node in self.nodes() {
             if !servers.iter().any(|known| Arc::ptr_eq(known, node)) {
                 servers.push(Arc::clone(node));
             }
         }
-        Members { layout: format!("{:x}", layout.finish()), servers }
+        servers
     }
 
     /// Every server that has slots; some more than once.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.ranges.iter().map(|range| &range.node)
+    }
+}
+
+/// The slots that a server itself says it has.
+pub(super) struct Own {
+    has: Vec<RangeInclusive<u16>>,
+    /// On their way to or from another server: their keys are on both.
+    moving: Vec<u16>,
+}
+
+impl Own {
+    /// From its answer to `CLUSTER NODES`. A replica has none, whatever it holds.
+    pub(super) fn read(nodes: &str) -> Self {
+        let (mut has, mut moving) = (Vec::new(), Vec::new());
+        let of_itself = |line: &&str| {
+            let flags = line.split(' ').nth(2).unwrap_or_default();
+            let is = |flag| flags.split(',').any(|set| set == flag);
+            is("myself") && is("master")
+        };
+        // Behind its name, address, flags, master, ping, pong, epoch and link.
+        for slots in nodes.lines().find(of_itself).into_iter().flat_map(|line| line.split(' ').skip(8)) {
+            if let Some((slot, _)) = slots.strip_prefix('[').and_then(|slots| slots.split_once('-')) {
+                moving.extend(slot.parse::<u16>());
+                continue;
+            }
+            let (first, last) = slots.split_once('-').unwrap_or((slots, slots));
+            if let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.trim().parse()) {
+                has.push(first..=last);
+            }
+        }
+        Self { has, moving }
+    }
+
+    /// Whether it has every key that has this tag, and has had since it was given the slot.
+    pub(super) fn has_whole(&self, tag: &str) -> bool {
+        let slot = slot_of(tag.as_bytes());
+        self.has.iter().any(|range| range.contains(&slot)) && !self.moving.contains(&slot)
     }
 }
 
@@ -128,5 +160,19 @@ mod tests {
         let answer = Value::Array(vec![row(text("10.0.0.1")), row(Value::Nil), row(text(""))]);
         let hosts: Vec<_> = rows(answer).unwrap().into_iter().map(|row| (row.host, row.last)).collect();
         assert_eq!(hosts, [(Some("10.0.0.1".into()), 99), (None, 99), (None, 99)]);
+    }
+
+    #[test]
+    fn a_server_has_whole_what_is_not_on_its_way() {
+        let others =
+            "a1 127.0.0.1:1@2 slave b1 0 1 2 connected\nc1 127.0.0.1:3@4 master - 0 1 3 connected 1-16383\n";
+        let line = |flags: &str| {
+            format!("{others}b1 :0@0 {flags} - 0 0 2 connected 0 12182-12739 [12182->-c1] [9-<-c1]\r\n")
+        };
+        let own = Own::read(&line("myself,master"));
+        // Slots 12182 and 12739 (the specification's example), and 0.
+        assert!(own.has_whole("123456789") && !own.has_whole("foo") && !own.has_whole("bar"));
+        let replica = Own::read(&line("myself,slave"));
+        assert!(!replica.has_whole("123456789"));
     }
 }
