@@ -1,58 +1,141 @@
-//! `listUserSessions`: all of a user's sessions, newest first.
+//! `listUserSessions`: all of a user's sessions, newest first, however many there are.
+//!
+//! A few are read once and kept. Of many only the order is kept, 24 bytes a session, and each is read again when its
+//! page is asked for: a list of 100,000 needs little more memory than one of a thousand.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, mem, sync::Arc};
 
 use tracing::warn;
 
-use super::{Session, Sessions};
-use crate::{base::Unavailable, engine::Place};
+use super::{Session, Sessions, store::ActivePage};
+use crate::{
+    base::{Timestamp, Unavailable},
+    engine::{Item, Place},
+};
 
+/// How many sessions are read at once.
 const PAGE: usize = 500;
+
+/// How many are kept whole.
+const FEW: usize = 1000;
+
+/// Sorts sessions, and finds them again: when it was opened, and its suffix.
+type Key = (Timestamp, [u8; 16]);
+
+/// A user's sessions, to be taken page by page.
+pub struct Listing {
+    sessions: Arc<Sessions>,
+    place: Place,
+    /// Those still to come, oldest first: taken from the end.
+    order: Vec<Key>,
+    /// The next page, where it is known already.
+    ready: Vec<Session>,
+}
 
 impl Sessions {
     /// Every session of `user_id` that may be read, active or revoked; none for a user nobody has heard of.
-    pub async fn list_user_sessions(&self, user_id: &str) -> Result<Vec<Session>, Unavailable> {
+    pub async fn list_user_sessions(self: &Arc<Self>, user_id: &str) -> Result<Listing, Unavailable> {
         let place = self.keys.names().await?.place("user", user_id);
-        let active = self.all_active(&place).await?;
+        let mut found = Found::default();
+        let mut from = None;
+        loop {
+            let page = self.store.active_page(&place, from.as_ref(), PAGE).await?;
+            found.add(page.sessions);
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
         // Read second: a session that is revoked between the two is seen twice rather than missed.
-        let revoked = self.all_revoked(&place).await?;
-        let distinct: BTreeMap<[u8; 16], Session> =
-            active.into_iter().chain(revoked).map(|session| (session.id.suffix, session)).collect();
-        let mut sessions: Vec<Session> = distinct.into_values().collect();
-        sessions.sort_by_key(|session| Reverse((session.created_at, session.id.suffix)));
-        Ok(sessions)
+        loop {
+            let (page, over) = self.store.revoked_page(&place, from.as_ref(), PAGE, self.now()).await?;
+            found.add(page.sessions);
+            self.forget(&place, over).await;
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        let (ready, order) = found.sorted();
+        Ok(Listing { sessions: self.clone(), place, order, ready })
     }
 
     /// A user's active sessions, in no order.
     pub(super) async fn all_active(&self, place: &Place) -> Result<Vec<Session>, Unavailable> {
         let (mut all, mut from) = (Vec::new(), None);
         loop {
-            let page = self.store.active_page(place, from.as_ref(), PAGE).await?;
-            all.extend(page.sessions);
-            from = page.next;
+            let ActivePage { sessions, next } = self.store.active_page(place, from.as_ref(), PAGE).await?;
+            all.extend(sessions);
+            from = next;
             if from.is_none() {
                 return Ok(all);
             }
         }
     }
 
-    async fn all_revoked(&self, place: &Place) -> Result<Vec<Session>, Unavailable> {
-        let (mut all, mut from, mut over) = (Vec::new(), None, Vec::new());
-        loop {
-            let (page, forgettable) = self.store.revoked_page(place, from.as_ref(), PAGE, self.now()).await?;
-            all.extend(page.sessions);
-            over.extend(forgettable);
-            from = page.next;
-            if from.is_none() {
-                break;
-            }
+    /// Housekeeping on the way: who reads what is over last, cleans up. Its failure is no reason to fail the reader.
+    async fn forget(&self, place: &Place, over: Vec<Item>) {
+        if over.is_empty() {
+            return;
         }
-        if !over.is_empty() {
-            // Housekeeping on the way: who reads them last, cleans up. Its failure is no reason to fail the reader.
-            if let Err(error) = self.store.forget(place, over).await {
-                warn!(cause = %error.source, "revoked sessions whose time is over stay for now");
-            }
+        if let Err(error) = self.store.forget(place, over).await {
+            warn!(cause = %error.source, "revoked sessions whose time is over stay for now");
         }
-        Ok(all)
     }
+}
+
+impl Listing {
+    /// The next sessions; none after the last.
+    pub async fn next(&mut self) -> Result<Vec<Session>, Unavailable> {
+        let mut page = mem::take(&mut self.ready);
+        // A page may turn out empty: what was revoked long ago may have been forgotten since the order was read.
+        while page.is_empty() && !self.order.is_empty() {
+            let left = self.order.len().saturating_sub(PAGE);
+            let suffixes: Vec<[u8; 16]> =
+                self.order.split_off(left).into_iter().rev().map(|(_, suffix)| suffix).collect();
+            let now = self.sessions.now();
+            page = self.sessions.store.find_all(&self.place, &suffixes, now).await?;
+        }
+        Ok(page)
+    }
+
+    /// Whether nothing is left to come.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.ready.is_empty() && self.order.is_empty()
+    }
+}
+
+/// What the walk has seen so far.
+#[derive(Default)]
+struct Found {
+    few: BTreeMap<[u8; 16], Session>,
+    /// All of them, from when on there are many.
+    many: Vec<Key>,
+}
+
+impl Found {
+    fn add(&mut self, sessions: Vec<Session>) {
+        if self.many.is_empty() {
+            self.few.extend(sessions.into_iter().map(|session| (session.id.suffix, session)));
+            if self.few.len() > FEW {
+                self.many = mem::take(&mut self.few).values().map(key).collect();
+            }
+        } else {
+            self.many.extend(sessions.iter().map(key));
+        }
+    }
+
+    /// The few, newest first, or the order of the many, newest last; each session once.
+    fn sorted(mut self) -> (Vec<Session>, Vec<Key>) {
+        let mut few: Vec<Session> = self.few.into_values().collect();
+        few.sort_by_key(|session| Reverse(key(session)));
+        self.many.sort_unstable();
+        self.many.dedup();
+        (few, self.many)
+    }
+}
+
+fn key(session: &Session) -> Key {
+    (session.created_at, session.id.suffix)
 }

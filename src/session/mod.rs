@@ -25,6 +25,7 @@ use async_trait::async_trait;
 
 pub use census::{Census, Roll, RollPage};
 pub use error::Error;
+pub use list_user_sessions::Listing;
 pub use model::{Revocation, Session, SessionId};
 pub use open::{Opening, Request as OpenRequest};
 pub use record::{Announced, Announcement};
