@@ -18,6 +18,7 @@ mod revoke_device_session;
 mod settings;
 mod store;
 mod unfinished;
+mod walk;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 
 pub use census::{Census, Roll, RollPage};
 pub use error::Error;
+pub use list_user_sessions::Listing;
 pub use model::{Revocation, Session, SessionId};
 pub use open::{Opening, Request as OpenRequest};
 pub use record::{Announced, Announcement};

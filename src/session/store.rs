@@ -93,6 +93,39 @@ impl Store {
         Ok(if readable { Found::Revoked(record.into_session(id.clone())) } else { Found::Nothing })
     }
 
+    /// Those of a user's sessions that may be read, in the order of `suffixes`.
+    pub(super) async fn find_all(
+        &self,
+        place: &Place,
+        suffixes: &[[u8; 16]],
+        now: Timestamp,
+    ) -> Result<Vec<Session>, Unavailable> {
+        let items = |collection: Collection, of: &[[u8; 16]]| -> Vec<Item> {
+            of.iter().map(|suffix| collection.item(*suffix)).collect()
+        };
+        let mut found = BTreeMap::new();
+        // Active first, as above.
+        let actives = items(active(place), suffixes);
+        for (item, bytes) in actives.iter().zip(self.engine.get(&actives).await?) {
+            if let Some(bytes) = bytes {
+                let session = Active::decode(item, &bytes)?.into_session(id_of(place, item)?);
+                found.insert(session.id.suffix, session);
+            }
+        }
+        let rest: Vec<[u8; 16]> =
+            suffixes.iter().filter(|suffix| !found.contains_key(*suffix)).copied().collect();
+        let ended = items(revoked(place), &rest);
+        for (item, bytes) in ended.iter().zip(self.engine.get(&ended).await?) {
+            let Some(bytes) = bytes else { continue };
+            let record = Revoked::decode(item, &bytes)?;
+            if now < record.expires_at {
+                let session = record.into_session(id_of(place, item)?);
+                found.insert(session.id.suffix, session);
+            }
+        }
+        Ok(suffixes.iter().filter_map(|suffix| found.remove(suffix)).collect())
+    }
+
     /// Opens `session` unless the user is blocked or has `limit` sessions already.
     pub(super) async fn open(&self, session: &Session, limit: Option<u64>) -> Result<Opened, Unavailable> {
         let place = &session.id.place;

@@ -50,6 +50,7 @@ mod journeys;
 mod lanes;
 mod late_writes;
 mod list_user_sessions;
+mod long_lists;
 mod lost_store;
 mod mail_service;
 mod openapi;
