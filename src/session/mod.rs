@@ -9,6 +9,7 @@ mod census;
 mod error;
 mod get_session;
 mod http;
+mod job;
 mod list_user_sessions;
 mod model;
 mod open;

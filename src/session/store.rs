@@ -13,6 +13,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
+    job::job_item,
     model::{Revocation, Session, SessionId},
     record::{Active, Announcement, Blocked, Job, Revoked},
 };
@@ -247,32 +248,6 @@ impl Store {
         commit.delete(flag(place));
         self.engine.commit(commit).await.map(drop)
     }
-
-    /// Every unfinished revocation of many sessions: its item and what that holds.
-    pub(super) async fn jobs(&self) -> Result<Vec<(Item, Vec<u8>)>, Unavailable> {
-        let mut jobs = Vec::new();
-        for shard in self.engine.populated("j").await? {
-            let collection = Collection::new(shard, "j");
-            let mut from = None;
-            loop {
-                let page = self.engine.list(&collection, from.as_ref(), 100).await?;
-                jobs.extend(page.items.into_iter().map(|(name, bytes)| (collection.item(name), bytes)));
-                from = page.next;
-                if from.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(jobs)
-    }
-
-    /// The work is done, unless somebody has ordered more since.
-    pub(super) async fn finish_job(&self, item: Item, job: &[u8]) -> Result<(), Unavailable> {
-        let mut commit = Commit::on(item.collection.shard);
-        commit.unchanged(item.clone(), Some(job));
-        commit.delete(item);
-        self.engine.commit(commit).await.map(drop)
-    }
 }
 
 fn active(place: &Place) -> Collection {
@@ -285,20 +260,6 @@ fn revoked(place: &Place) -> Collection {
 
 fn flag(place: &Place) -> Item {
     place.collection("b").item("b")
-}
-
-/// A revoke-all and a block have jobs of their own: one must not take the other's place.
-pub(super) fn job_item(place: &Place, job: &Job) -> Item {
-    let kind = if job.later_ones_too { b'b' } else { b'a' };
-    let name: Vec<u8> = std::iter::once(kind).chain(place.key.bytes()).collect();
-    Collection::new(place.shard, "j").item(name)
-}
-
-/// Whose sessions the job at `item` is about.
-pub(super) fn place_of(item: &Item) -> Result<Place, Unavailable> {
-    let key = item.name.get(1..).and_then(|key| String::from_utf8(key.to_vec()).ok());
-    let key = key.ok_or_else(|| Unavailable::new("store", "a job with a strange name"))?;
-    Ok(Place { shard: item.collection.shard, key })
 }
 
 fn kept(item: &Item, id: SessionId, bytes: Vec<u8>) -> Result<Kept, Unavailable> {
