@@ -23,6 +23,9 @@ pub struct Position {
 impl Position {
     /// Before every entry.
     pub const START: Self = Self { ms: 0, sequence: 0 };
+
+    /// After every entry.
+    pub const END: Self = Self { ms: u64::MAX, sequence: u64::MAX };
 }
 
 impl fmt::Display for Position {

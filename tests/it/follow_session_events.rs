@@ -108,6 +108,17 @@ async fn a_cursor_older_than_what_is_kept_has_expired(store: Store) {
     Feed::open(&app, Some("0")).await.until(&last, "active").await;
 }
 
+async fn a_cursor_that_no_event_has_reached_has_expired(store: Store) {
+    let app = App::start(store).await;
+    app.visitor("pilot@example.com").log_in().await;
+    let end = u64::MAX;
+    for cursor in
+        [format!("{end}-{end}"), format!("{end}-0"), format!("{end}"), format!("4000000000000-{end}")]
+    {
+        Feed::refused(&app, &cursor).await.refused(410, "cursor_expired");
+    }
+}
+
 async fn a_quiet_feed_is_kept_alive_by_comments(store: Store) {
     let app = App::start(store).await;
     let mut feed = Feed::open(&app, None).await;
@@ -131,6 +142,7 @@ on_every_store! {
     a_revoke_is_in_the_feed_once_it_is_answered,
     a_malformed_cursor_is_refused,
     a_cursor_older_than_what_is_kept_has_expired,
+    a_cursor_that_no_event_has_reached_has_expired,
     a_quiet_feed_is_kept_alive_by_comments,
     a_draining_service_ends_its_feeds,
 }

@@ -91,6 +91,10 @@ impl StreamFeed {
 #[async_trait]
 impl Feed for StreamFeed {
     async fn read(&self, after: Position, limit: usize) -> Result<Batch, Unavailable> {
+        if after == Position::END {
+            // Redis would call a range that begins after it an error.
+            return Ok(Batch::Expired);
+        }
         let from = if after == Position::START { "-".to_owned() } else { format!("({after}") };
         let mut next = cmd("XRANGE");
         next.arg(&self.stream).arg(from).arg("+").arg("COUNT").arg(limit);
