@@ -57,6 +57,7 @@ pub enum BuildError {
 /// The store, and the way from it to the gateways.
 struct Stores {
     engine: Arc<dyn Engine>,
+    keys: Arc<Keys>,
     publisher: Arc<dyn Publisher>,
     gateway: Part,
     evictions: Vec<Arc<EvictionWatch>>,
@@ -65,8 +66,7 @@ struct Stores {
 /// Builds the service. Telemetry has started by now, or there will be no metrics. Inside a tokio runtime, since
 /// connections are made in the background.
 pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
-    let Stores { engine, publisher, gateway, evictions } = stores(config, &world)?;
-    let keys = Arc::new(Keys::new(engine.clone(), world.clone()));
+    let Stores { engine, keys, publisher, gateway, evictions } = stores(config, &world)?;
     let users = users(config, &engine, &keys)?;
     let dependencies = session::Dependencies {
         engine: engine.clone(),
@@ -123,41 +123,49 @@ fn stores(config: &Config, world: &World) -> Result<Stores, BuildError> {
         let engine = Redis::new(settings);
         info!(addr = %settings, "sessions are kept in Redis");
         let evictions = Some(engine.eviction());
-        return Ok(relayed(config, engine, config.gateway_redis.as_ref().unwrap_or(settings), evictions));
+        let store = (engine.clone() as Arc<dyn Engine>, Arc::new(Keys::new(engine, world.clone())));
+        return Ok(relayed(config, store, config.gateway_redis.as_ref().unwrap_or(settings), evictions));
     }
     let engine = Embedded::open(&config.data_dir, world.clone())?;
     info!(dir = %config.data_dir.display(), "sessions are kept in the embedded store");
+    let keys = Arc::new(Keys::new(engine.clone(), world.clone()));
     if let Some(settings) = &config.gateway_redis {
-        return Ok(relayed(config, engine, settings, None));
+        return Ok(relayed(config, (engine, keys), settings, None));
     }
     let log = LogGateway::new(engine.clone(), config.gateway.session_events_max_len);
     let gateway = gateway::part(log.clone(), vec![log.trimmer()]);
-    Ok(Stores { engine, publisher: log, gateway, evictions: Vec::new() })
+    Ok(Stores { engine, keys, publisher: log, gateway, evictions: Vec::new() })
 }
 
 /// `engine`'s changes relayed to the gateway's Redis.
 fn relayed(
     config: &Config,
-    engine: Arc<dyn Engine>,
+    (engine, keys): (Arc<dyn Engine>, Arc<Keys>),
     redis: &redis::Settings,
     store_eviction: Option<EvictionWatch>,
 ) -> Stores {
     let servers = Arc::new(Servers::open(redis, "gateway"));
     // Asked once where it is the store's own.
     let own = config.gateway_redis.as_ref().map(|_| EvictionWatch::new(servers.clone(), "gateway"));
-    let projection = projection(config, redis, servers);
+    let projection = projection(config, redis, servers, keys.clone());
     let feed = projection.feed();
     info!(addr = %redis, "the gateway's records are written to Redis");
     // A drain takes a few calls, each of which has the operation timeout for itself.
     let relay = Relay::new(engine.clone(), projection, redis.operation_timeout().saturating_mul(2));
     let gateway = gateway::part(feed.clone(), vec![relay.sweeper(), feed.watcher()]);
     let evictions = store_eviction.into_iter().chain(own).map(Arc::new).collect();
-    Stores { engine, publisher: relay, gateway, evictions }
+    Stores { engine, keys, publisher: relay, gateway, evictions }
 }
 
-/// The gateway's records and stream in `redis`, which is on `servers`.
-fn projection(config: &Config, redis: &redis::Settings, servers: Arc<Servers>) -> RedisGateway {
-    RedisGateway::new(servers, config.gateway.clone(), redis.key_prefix(), config.session.revoked_retention)
+/// The gateway's records and stream in `redis`, which is on `servers`, for the store that has `keys`.
+fn projection(
+    config: &Config,
+    redis: &redis::Settings,
+    servers: Arc<Servers>,
+    keys: Arc<Keys>,
+) -> RedisGateway {
+    let retention = config.session.revoked_retention;
+    RedisGateway::new(servers, config.gateway.clone(), redis.key_prefix(), keys, retention)
 }
 
 /// What writes every record of the gateway's Redis anew, at most `per_second` a second; nothing where there is no such
@@ -170,13 +178,11 @@ pub fn reprojection(
     let Some(redis) = config.gateway_redis.as_ref().or(config.redis.as_ref()) else { return Ok(None) };
     let engine: Arc<dyn Engine> = match &config.redis {
         Some(settings) => Redis::new(settings),
-        None => Embedded::open(&config.data_dir, world)?,
+        None => Embedded::open(&config.data_dir, world.clone())?,
     };
-    Ok(Some(Reprojection::new(
-        Census::new(engine),
-        projection(config, redis, Arc::new(Servers::open(redis, "gateway"))),
-        per_second,
-    )))
+    let keys = Arc::new(Keys::new(engine.clone(), world));
+    let gateway = projection(config, redis, Arc::new(Servers::open(redis, "gateway")), keys);
+    Ok(Some(Reprojection::new(Census::new(engine), gateway, per_second)))
 }
 
 fn users(config: &Config, engine: &Arc<dyn Engine>, keys: &Arc<Keys>) -> Result<Arc<dyn Users>, BuildError> {

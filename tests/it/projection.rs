@@ -202,3 +202,25 @@ async fn what_is_done_leaves_nothing_waiting_in_the_outboxes() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_stores_share_a_gateway_and_neither_loses_an_event() {
+    let gateway = Arc::new(RedisServer::start());
+    // With the default names, which are the same for both.
+    let start = || {
+        let names = ["REDIS_KEY_PREFIX", "GATEWAY_SESSION_KEY_PREFIX", "GATEWAY_SESSION_EVENTS_STREAM"];
+        let setup = Setup::on(Store::Embedded).gateway(&gateway);
+        names.into_iter().fold(setup, Setup::unset).start()
+    };
+    let (one, two) = (start().await, start().await);
+    // What one tells is later than all that the other will.
+    one.clock.advance_s(60);
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(one.visitor("pilot@example.com").log_in().await);
+        sessions.push(two.visitor("pilot@example.com").log_in().await);
+    }
+    let events: Vec<(String, Vec<String>)> = gateway.run(&["XRANGE", "gateway:session_events", "-", "+"]);
+    let told: Vec<&String> = events.iter().map(|(_, fields)| &fields[1]).collect();
+    assert_eq!(told, sessions.iter().collect::<Vec<_>>());
+}

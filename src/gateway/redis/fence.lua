@@ -1,6 +1,6 @@
 -- Appends events to the gateway's stream, in order, each at least once, no `active` after its session's `revoked`.
 -- KEYS: the stream; the hash of positions relayed so far (in the stream's slot).
--- ARGV: outbox; about how many events to keep; then for each entry of that outbox, oldest first:
+-- ARGV: store and outbox, the field; about how many events to keep; then for each entry of that outbox, oldest first:
 --       position ms, position sequence, session id, user id, key, time of revocation in ms or ''.
 local relayed = redis.call('HGET', KEYS[2], ARGV[1]) or '0-0'
 local ms, sequence = string.match(relayed, '(%d+)-(%d+)')

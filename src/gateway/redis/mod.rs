@@ -9,14 +9,15 @@ use std::{
 };
 
 use redis::cmd;
+use tokio::sync::OnceCell;
 
 pub(super) use feed::StreamFeed;
 
 use super::{GatewayRecord, Settings, record::Status, relay::Projected};
 use crate::{
-    base::Unavailable,
+    base::{Unavailable, id},
     engine::{
-        Outbox,
+        Keys, Outbox,
         redis::{Call, Script, Servers, hash_tag},
     },
 };
@@ -33,23 +34,28 @@ pub struct RedisGateway {
     servers: Arc<Servers>,
     settings: Settings,
     positions: String,
+    keys: Arc<Keys>,
+    /// What tells the outboxes of this store from another's, see [`Self::store`].
+    store: OnceCell<String>,
     kept: Duration,
 }
 
 impl RedisGateway {
-    /// On `servers`. `positions_prefix` is the store's key prefix: it keeps the bookkeeping of two stores that share a
-    /// gateway apart. `retention` is how long a revoked session can be read.
+    /// On `servers`. The key of the bookkeeping starts with `positions_prefix`; `keys` are those of the store that is
+    /// projected. `retention` is how long a revoked session can be read.
     #[must_use]
     pub fn new(
         servers: Arc<Servers>,
         settings: Settings,
         positions_prefix: &str,
+        keys: Arc<Keys>,
         retention: Duration,
     ) -> Self {
         // In the stream's slot, since one script writes both.
         let tag = hash_tag(settings.session_events_stream.as_bytes());
         let positions = format!("{positions_prefix}{{{}}}:pos", String::from_utf8_lossy(tag));
-        Self { servers, settings, positions, kept: retention.max(LEAST_KEPT) }
+        let kept = retention.max(LEAST_KEPT);
+        Self { servers, settings, positions, keys, store: OnceCell::new(), kept }
     }
 
     /// The events as readers follow them.
@@ -61,18 +67,29 @@ impl RedisGateway {
     /// Makes `entries`, the next of `outbox`, visible to the gateway: first the cache records, then the events. Where
     /// replicas must have a commit, they have this too: the entries will not be read again.
     pub(super) async fn apply(&self, outbox: Outbox, entries: &[Projected]) -> Result<(), Unavailable> {
+        let store = self.store().await?;
         let records = entries.iter().map(|entry| self.cache_record(&entry.record)).collect();
         let keys = vec![
             self.settings.session_events_stream.clone().into_bytes(),
             self.positions.clone().into_bytes(),
         ];
-        let events = Call::script(&FENCE, keys, self.events(outbox, entries));
+        let events = Call::script(&FENCE, keys, self.events(&format!("{store}:{}", outbox.0), entries));
         self.servers.write_in_order(records, events).await
     }
 
     /// Writes cache records anew, without events: nothing has changed.
     pub(super) async fn restore(&self, records: &[GatewayRecord]) -> Result<(), Unavailable> {
         self.servers.write_all(records.iter().map(|record| self.cache_record(record)).collect()).await
+    }
+
+    /// Two stores may share this Redis, even under the same names of keys. Each has outboxes 0, 1, …, and would take the
+    /// other's positions for its own, and its own `active` events for relayed.
+    async fn store(&self) -> Result<&str, Unavailable> {
+        let derive = async || {
+            let bits = self.keys.names().await?.derive("gateway", &[]);
+            Ok(id::encode(bits.first_chunk::<5>().unwrap_or(&[0; 5])))
+        };
+        self.store.get_or_try_init(derive).await.map(String::as_str)
     }
 
     fn cache_record(&self, record: &GatewayRecord) -> Call {
@@ -90,11 +107,9 @@ impl RedisGateway {
         Call::command(key, set).marked(mark)
     }
 
-    fn events(&self, outbox: Outbox, entries: &[Projected]) -> Vec<Vec<u8>> {
-        let mut arguments = vec![
-            outbox.0.to_string().into_bytes(),
-            self.settings.session_events_max_len.to_string().into_bytes(),
-        ];
+    fn events(&self, outbox: &str, entries: &[Projected]) -> Vec<Vec<u8>> {
+        let mut arguments =
+            vec![outbox.as_bytes().to_vec(), self.settings.session_events_max_len.to_string().into_bytes()];
         for Projected { position, record } in entries {
             arguments.extend([
                 position.ms.to_string().into_bytes(),
