@@ -21,6 +21,9 @@ use crate::{
     users::{self, Users},
 };
 
+/// How soon a store that came back empty gets its secrets again.
+const KEYS_LOOK: Duration = Duration::from_millis(300);
+
 /// The service, built but not yet listening.
 pub struct App {
     /// What client apps see.
@@ -76,7 +79,7 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
     let (mail, mail_timeout) = mail(config)?;
     let dependencies = challenge::Dependencies {
         engine: engine.clone(),
-        keys,
+        keys: keys.clone(),
         users,
         mail,
         mail_timeout,
@@ -85,22 +88,33 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
     };
     let challenges = Challenges::new(dependencies, config.challenge.clone());
     let watches = Part { tasks: evictions.iter().map(eviction_task).collect(), ..Part::default() };
-    let parts = vec![challenges.part(), sessions.part(), gateway, watches];
-    Ok(assemble(config, world, parts, &probe(engine, evictions)))
+    let parts = vec![challenges.part(), sessions.part(), gateway, keys_part(keys.clone()), watches];
+    Ok(assemble(config, world, parts, &probe(engine, keys, evictions)))
 }
 
-/// The store answers; and what the operators of Redis should know.
-fn probe(engine: Arc<dyn Engine>, evictions: Vec<Arc<EvictionWatch>>) -> Probe {
+/// The store answers, with the secrets that this process knows; and what the operators of Redis should know.
+fn probe(engine: Arc<dyn Engine>, keys: Arc<Keys>, evictions: Vec<Arc<EvictionWatch>>) -> Probe {
     Arc::new(move || {
         let warnings = evictions.iter().filter_map(|watch| watch.warning()).collect();
-        let engine = engine.clone();
-        Box::pin(async move { engine.ready().await.map(|()| warnings) })
+        let (engine, keys) = (engine.clone(), keys.clone());
+        Box::pin(async move { keys.check().and(engine.ready().await).map(|()| warnings) })
     })
 }
 
 fn eviction_task(watch: &Arc<EvictionWatch>) -> Task {
     let watch = watch.clone();
     Task::new("redis.eviction", |stop| async move { watch.watch_until(stop).await })
+}
+
+/// The task that keeps the store and this process of one mind about the secrets that the store keeps.
+fn keys_part(keys: Arc<Keys>) -> Part {
+    let task = Task::new("engine.keys", |stop| async move {
+        while stop.run_until_cancelled(tokio::time::sleep(KEYS_LOOK)).await.is_some() {
+            // A store that does not answer is everybody's finding; the next look will do.
+            let _ = keys.guard().await;
+        }
+    });
+    Part { tasks: vec![task], ..Part::default() }
 }
 
 /// Redis where one is configured, else the embedded store; its own stream as the feed where no gateway Redis is.

@@ -10,7 +10,7 @@ use std::{
 
 use authsession::{
     app,
-    base::{World, settings::Faults},
+    base::{World, chain, settings::Faults},
     config::Config,
     gateway::{self, Checkpoint, Progress},
     healthcheck,
@@ -273,12 +273,4 @@ fn say(text: &str) -> ExitCode {
 /// To stderr. Where even that is closed there is nobody to tell.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
-}
-
-/// An error and its causes on one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| (*error).source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

@@ -1,7 +1,9 @@
 //! The audit metadata of a mutation: why it was done, and on whose word.
 
-/// Why, and on whose word. Kept with what it changed.
-#[derive(Clone, PartialEq, Eq, Debug)]
+use serde::{Deserialize, Serialize};
+
+/// Why, and on whose word. Kept with what it changed, so its fields are part of stored records.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Cause {
     /// Machine-readable reason: 1 to 128 characters, not blank, no control characters.
     pub reason_code: String,

@@ -18,5 +18,5 @@ pub use device_key::DeviceKey;
 pub use email::Email;
 pub use secret::Secret;
 pub use tls::use_ring;
-pub use unavailable::Unavailable;
+pub use unavailable::{Unavailable, chain};
 pub use world::{Clock, Randomness, SystemClock, SystemRandomness, Timestamp, World};

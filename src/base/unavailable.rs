@@ -19,3 +19,12 @@ impl Unavailable {
         Self { dependency, source: cause.into() }
     }
 }
+
+/// An error and its causes on one line, for the log.
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| (*error).source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

@@ -9,11 +9,11 @@ use std::net::IpAddr;
 
 use super::{
     Challenges, Code, Error,
-    model::{Address, Challenge, Used},
-    store::{ChallengeId, Change, Changed, Read},
+    model::{Challenge, Used},
+    store::{ChallengeId, Changed, Found},
 };
 use crate::{
-    base::{DeviceKey, Email, Timestamp, Unavailable},
+    base::{DeviceKey, Email, Unavailable},
     session::{OpenRequest, Opening},
     users::Admission,
 };
@@ -32,14 +32,6 @@ pub struct Request {
     pub client: IpAddr,
 }
 
-/// A challenge and its address as one request found them.
-struct Found {
-    id: ChallengeId,
-    challenge: Read<Challenge>,
-    address: Read<Address>,
-    now: Timestamp,
-}
-
 impl Challenges {
     /// Confirms a challenge and returns the id of the session that it opens, or has opened for this key before.
     pub async fn confirm_email_code(&self, request: &Request) -> Result<String, Error> {
@@ -47,7 +39,7 @@ impl Challenges {
         let id = ChallengeId::parse(&request.challenge_id).ok_or(Error::ChallengeNotFound)?;
         let secret = self.code_secret().await?;
         loop {
-            let found = self.find(&id).await?;
+            let found = self.store.find(&id, self.world.now()).await?.ok_or(Error::ChallengeNotFound)?;
             self.check_open(&found)?;
             if !request.code.matches(&found.challenge.value.code, &secret) {
                 if self.count_wrong_code(&found).await? {
@@ -89,12 +81,6 @@ impl Challenges {
         }
     }
 
-    async fn find(&self, id: &ChallengeId) -> Result<Found, Error> {
-        let now = self.world.now();
-        let (challenge, address) = self.store.challenge(id, now).await?.ok_or(Error::ChallengeNotFound)?;
-        Ok(Found { id: id.clone(), challenge, address, now })
-    }
-
     /// Whether codes are looked at at all.
     fn check_open(&self, found: &Found) -> Result<(), Error> {
         let challenge = &found.challenge.value;
@@ -121,8 +107,7 @@ impl Challenges {
         challenge.wrong_codes += 1;
         let mut address = found.address.value.clone();
         address.lane_mut(challenge.lane).count_wrong_code(found.now);
-        let change = found.change(&challenge, &address, false);
-        Ok(match self.store.change(&change).await? {
+        Ok(match self.store.count_wrong_code(found, &challenge, &address).await? {
             Changed::Done | Changed::CodeUsed => true,
             Changed::Raced => false,
         })
@@ -133,12 +118,7 @@ impl Challenges {
         if used.key != request.key.0 {
             return Err(Error::ChallengeAlreadyUsed);
         }
-        match self.open(request, challenge, &used.user_id).await? {
-            Opening::Open(session_id) => Ok(session_id.to_string()),
-            Opening::Ended => Err(Error::ChallengeAlreadyUsed),
-            Opening::Blocked(_) => Err(Error::BlockedByPolicy),
-            Opening::LimitReached => Err(Error::SessionLimitExceeded),
-        }
+        self.open(request, challenge, &used.user_id).await
     }
 
     /// The user who logs in.
@@ -152,61 +132,47 @@ impl Challenges {
     }
 
     /// Claims the code for this key, then opens the session; nothing where somebody else came first.
+    ///
+    /// Whether there is room is asked before, so that a full user uses up neither code nor try. Should the last place go
+    /// between the two, the code stays claimed for this key: his repeat works as soon as there is room again.
     async fn log_in(
         &self,
         request: &Request,
         found: &Found,
         user_id: String,
     ) -> Result<Option<String>, Error> {
+        if !self.sessions.has_room(&user_id).await? {
+            return Err(Error::SessionLimitExceeded);
+        }
         let names = self.keys.names().await?;
         let network = super::network(names, &found.id.place, request.client);
         let mut address = found.address.value.clone();
         address.succeed(found.challenge.value.lane, network, found.now);
         let used = Some(Used { key: request.key.0, user_id: user_id.clone() });
         let claimed = Challenge { used, ..found.challenge.value.clone() };
-        match self.store.change(&found.change(&claimed, &address, true)).await? {
-            Changed::Done => {}
-            Changed::CodeUsed => return Err(Error::ChallengeAlreadyUsed),
-            Changed::Raced => return Ok(None),
+        match self.store.claim(found, &claimed, &address).await? {
+            Changed::Done => self.open(request, &claimed, &user_id).await.map(Some),
+            Changed::CodeUsed => Err(Error::ChallengeAlreadyUsed),
+            Changed::Raced => Ok(None),
         }
-        let refusal = match self.open(request, &claimed, &user_id).await? {
-            Opening::Open(session_id) => return Ok(Some(session_id.to_string())),
-            Opening::Ended => return Err(Error::ChallengeAlreadyUsed),
-            Opening::Blocked(_) => Error::BlockedByPolicy,
-            Opening::LimitReached => Error::SessionLimitExceeded,
-        };
-        // Nothing came of it, so neither code nor try is used up.
-        let before = (&found.challenge, &found.address);
-        self.store.release(&found.id, before, (&claimed, &address), found.now).await?;
-        Err(refusal)
     }
 
     /// Opens the session that this challenge and key stand for. Where a block is met that the user service knows
     /// nothing of any more, it has been lifted there: so it is lifted here, too.
-    async fn open(&self, request: &Request, challenge: &Challenge, user_id: &str) -> Result<Opening, Error> {
+    async fn open(&self, request: &Request, challenge: &Challenge, user_id: &str) -> Result<String, Error> {
         let open = OpenRequest { user_id, key: request.key.0, origin: &request.challenge_id };
         loop {
-            let opening = self.sessions.open(&open).await?;
-            let Opening::Blocked(flag) = &opening else { return Ok(opening) };
-            match self.admit(challenge).await {
-                Ok(admitted) if admitted == user_id => self.sessions.lift(user_id, flag).await?,
-                Ok(_) | Err(Error::BlockedByPolicy) => return Ok(opening),
-                Err(error) => return Err(error),
+            match self.sessions.open(&open).await? {
+                Opening::Open(session_id) => return Ok(session_id.to_string()),
+                Opening::Ended => return Err(Error::ChallengeAlreadyUsed),
+                Opening::LimitReached => return Err(Error::SessionLimitExceeded),
+                Opening::Blocked(flag) => {
+                    if self.admit(challenge).await? != user_id {
+                        return Err(Error::BlockedByPolicy);
+                    }
+                    self.sessions.lift(user_id, &flag).await?;
+                }
             }
-        }
-    }
-}
-
-impl Found {
-    /// A change of both, based on both, as long as the mailed code has not been used.
-    fn change<'a>(&'a self, challenge: &'a Challenge, address: &'a Address, mark_used: bool) -> Change<'a> {
-        Change {
-            id: &self.id,
-            now: self.now,
-            challenge: Some((Some(&self.challenge), challenge)),
-            address: Some((&self.address, address)),
-            unused: Some(&self.challenge.value.code),
-            mark_used,
         }
     }
 }

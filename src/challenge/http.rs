@@ -1,6 +1,6 @@
 //! The public operations: parse, call once, encode.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     extract::State,
@@ -93,10 +93,7 @@ impl From<Error> for Problem {
                 "too_many_attempts",
                 "too many wrong codes; ask for a new one",
             ),
-            Error::RateLimited { retry_after } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many requests; try again later")
-                    .retry_after(whole_seconds(retry_after))
-            }
+            Error::RateLimited { retry_after } => Self::rate_limited(retry_after),
             Error::Unavailable(cause) => Self::unavailable(&cause),
         }
     }
@@ -108,11 +105,6 @@ fn invalid_client_public_key() -> Problem {
         "invalid_client_public_key",
         "client_public_key must be the standard base64 of a usable 32-byte Ed25519 public key",
     )
-}
-
-/// Rounded up: whoever waits as long as he is told is not refused again for coming early.
-fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 #[derive(Deserialize)]

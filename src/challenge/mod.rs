@@ -78,7 +78,8 @@ impl Challenges {
             sessions,
             world,
             settings,
-            pace: Pace::default(),
+            // Unknown until the first delivery: a tenth of what it may take.
+            pace: Pace::new(mail_timeout / 10),
             delivery_patience: mail_timeout + MARGIN,
         })
     }

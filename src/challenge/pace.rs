@@ -14,10 +14,14 @@ use crate::base::World;
 const REMEMBERED: usize = 64;
 
 /// Recent delivery times, of this process.
-#[derive(Default)]
 pub(super) struct Pace(Mutex<Vec<Duration>>);
 
 impl Pace {
+    /// Takes deliveries to last as long as `assumed` until it has seen one.
+    pub(super) fn new(assumed: Duration) -> Self {
+        Self(Mutex::new(vec![assumed]))
+    }
+
     /// Remembers a delivery that succeeded.
     pub(super) fn record(&self, took: Duration) {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,7 +31,7 @@ impl Pace {
         recent.push(took);
     }
 
-    /// Takes as long as one of them did; no time where there has been none.
+    /// Takes as long as one of them did.
     pub(super) async fn keep(&self, world: &World) {
         tokio::time::sleep(self.pick(world)).await;
     }
@@ -45,8 +49,8 @@ mod tests {
 
     #[test]
     fn it_takes_as_long_as_a_recent_delivery_did() {
-        let (pace, world) = (Pace::default(), World::system());
-        assert_eq!(pace.pick(&world), Duration::ZERO);
+        let (pace, world) = (Pace::new(Duration::from_millis(7)), World::system());
+        assert_eq!(pace.pick(&world), Duration::from_millis(7));
         for ms in 0..100 {
             pace.record(Duration::from_millis(ms));
         }

@@ -11,7 +11,7 @@ use tracing::info;
 use super::{
     Challenges, Code, Error,
     model::{Address, Challenge, Lane, Mail, MailedCode, NextSend},
-    store::{ChallengeId, Change, Changed, Read},
+    store::{ChallengeId, Changed, Read},
 };
 use crate::{
     base::{Email, Timestamp, Unavailable},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How often to look what became of another request's mail.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What stays the same while one request is served.
 struct Send<'a> {
@@ -38,7 +38,7 @@ impl Challenges {
         let place = names.place("email", email.as_str());
         let network = super::network(names, &place, client);
         let send = Send { email, standing: self.users.resolve(email).await?, place, network };
-        let mut watched: Option<(MailedCode, Instant)> = None;
+        let mut watch = None;
         loop {
             let now = self.world.now();
             let address = self.store.address(&send.place, now).await?;
@@ -47,10 +47,12 @@ impl Challenges {
             let started = match next {
                 NextSend::TooSoon(retry_after) => return Err(Error::RateLimited { retry_after }),
                 NextSend::Join(mail) => self.join(&send, lane, &mail, now).await?,
-                NextSend::Wait(mail) if !self.left_behind(&mail, &mut watched) => {
+                NextSend::Wait(mail) if !self.is_left_behind(&mail, &mut watch)? => {
                     tokio::time::sleep(LOOK_AGAIN).await;
                     continue;
                 }
+                // The delivery that this request has watched is over and was none.
+                NextSend::Mail if watch.is_some() => return Err(undelivered().into()),
                 NextSend::Wait(_) | NextSend::Mail => self.mail_code(&send, lane, &address, now).await?,
             };
             // Nothing where another request came between the look and the step: look again.
@@ -70,15 +72,7 @@ impl Challenges {
     ) -> Result<Option<ChallengeId>, Error> {
         let id = ChallengeId::new(&send.place, self.world.random());
         let challenge = self.challenge(send, lane, mail, now);
-        let change = Change {
-            id: &id,
-            now,
-            challenge: Some((None, &challenge)),
-            address: None,
-            unused: Some(&mail.code),
-            mark_used: false,
-        };
-        Ok((self.store.change(&change).await? == Changed::Done).then_some(id))
+        Ok((self.store.join(&id, &challenge, now).await? == Changed::Done).then_some(id))
     }
 
     /// Draws a code, notes that it is on its way, delivers it, and notes that it has arrived.
@@ -97,22 +91,13 @@ impl Challenges {
         let challenge = self.challenge(send, lane, &mail, now);
         let mut address = read.value.clone();
         address.lane_mut(lane).mail = Some(mail.clone());
-        let change = Change {
-            id: &id,
-            now,
-            challenge: Some((None, &challenge)),
-            address: Some((read, &address)),
-            unused: None,
-            mark_used: false,
-        };
-        if self.store.change(&change).await? != Changed::Done {
+        if self.store.start(&id, &challenge, (read, &address), now).await? != Changed::Done {
             return Ok(None);
         }
         let delivered = self.deliver(send, &id, code, expires_at).await;
         // A failed delivery starts no cooldown: the next request mails.
-        self.settle(&id, lane, &mail.code, delivered.is_ok()).await?;
+        self.settle(&send.place, lane, &mail.code, delivered.is_ok()).await?;
         delivered?;
-        info!(challenge_id = %id, "login code sent");
         Ok(Some(id))
     }
 
@@ -125,6 +110,7 @@ impl Challenges {
     ) -> Result<(), Unavailable> {
         if send.standing == Standing::Blocked {
             self.pace.keep(&self.world).await;
+            info!(challenge_id = %id, "no login code sent: the address is blocked");
             return Ok(());
         }
         let started = Instant::now();
@@ -136,20 +122,21 @@ impl Challenges {
         };
         self.mail.deliver(&delivery).await?;
         self.pace.record(started.elapsed());
+        info!(challenge_id = %id, "login code sent");
         Ok(())
     }
 
     /// Notes what became of the mail with this code, unless the lane has moved on.
     async fn settle(
         &self,
-        id: &ChallengeId,
+        place: &Place,
         lane: Lane,
         code: &MailedCode,
         delivered: bool,
     ) -> Result<(), Unavailable> {
         loop {
             let now = self.world.now();
-            let read = self.store.address(&id.place, now).await?;
+            let read = self.store.address(place, now).await?;
             let mut address = read.value.clone();
             let Some(mail) = address.lane_mut(lane).mail.take_if(|mail| mail.code == *code) else {
                 return Ok(());
@@ -157,30 +144,22 @@ impl Challenges {
             if delivered {
                 address.lane_mut(lane).mail = Some(Mail { delivered, ..mail });
             }
-            let change = Change {
-                id,
-                now,
-                challenge: None,
-                address: Some((&read, &address)),
-                unused: None,
-                mark_used: false,
-            };
-            if self.store.change(&change).await? == Changed::Done {
+            if self.store.settle(place, (&read, &address), now).await? == Changed::Done {
                 return Ok(());
             }
         }
     }
 
     /// Whether `mail` has been on its way for so long that whoever was to deliver it must be gone. Judged by how long
-    /// this request has watched it, not by clocks of two machines.
-    fn left_behind(&self, mail: &Mail, watched: &mut Option<(MailedCode, Instant)>) -> bool {
-        match watched {
-            Some((code, since)) if *code == mail.code => since.elapsed() > self.delivery_patience,
-            Some(_) | None => {
-                *watched = Some((mail.code.clone(), Instant::now()));
-                false
-            }
-        }
+    /// this request has watched it, not by clocks of two machines. A request waits for one delivery of another's: where
+    /// that one fails, so does the request.
+    fn is_left_behind(
+        &self,
+        mail: &Mail,
+        watch: &mut Option<(MailedCode, Instant)>,
+    ) -> Result<bool, Unavailable> {
+        let (watched, since) = watch.get_or_insert_with(|| (mail.code.clone(), Instant::now()));
+        if *watched == mail.code { Ok(since.elapsed() > self.delivery_patience) } else { Err(undelivered()) }
     }
 
     fn challenge(&self, send: &Send<'_>, lane: Lane, mail: &Mail, now: Timestamp) -> Challenge {
@@ -194,4 +173,8 @@ impl Challenges {
             used: None,
         }
     }
+}
+
+fn undelivered() -> Unavailable {
+    Unavailable::new("mail", "the delivery that this request waited for failed")
 }

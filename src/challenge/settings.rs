@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::base::{Secret, settings::Reader};
 
+/// No code lives longer (NIST SP 800-63B-4 section 3.1.3.2, OWASP ASVS 6.5.5).
+pub(super) const LONGEST_CODE: Duration = Duration::from_mins(10);
+
 /// Settings of the challenge capability.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -31,13 +34,12 @@ impl Settings {
     /// From the environment.
     pub fn read(reader: &mut Reader) -> Self {
         const MINUTE: Duration = Duration::from_mins(1);
-        const TEN_MINUTES: Duration = Duration::from_mins(10);
         const HOUR: Duration = Duration::from_hours(1);
         let long_enough = |text: &str| (text.len() >= 32).then(|| Secret::new(text));
         Self {
             code_secret: reader.optional("AUTHSESSION_CODE_SECRET", "at least 32 bytes of text", long_enough),
             code_length: narrow(reader.number("AUTHSESSION_CODE_LENGTH", 6, 6..=10)),
-            code_ttl: reader.duration("AUTHSESSION_CODE_TTL", 5 * MINUTE, TEN_MINUTES),
+            code_ttl: reader.duration("AUTHSESSION_CODE_TTL", 5 * MINUTE, LONGEST_CODE),
             resend_cooldown: reader.duration("AUTHSESSION_CODE_RESEND_COOLDOWN", MINUTE, HOUR),
             max_attempts: narrow(reader.number("AUTHSESSION_CODE_MAX_ATTEMPTS", 5, 1..=100)),
             address_max_failures: reader

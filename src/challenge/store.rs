@@ -14,10 +14,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     model::{Address, Challenge, FAILURE_WINDOW, MailedCode, USUAL_FOR},
     record::{AddressRecord, ChallengeRecord, UsedMark},
+    settings::LONGEST_CODE,
 };
 use crate::{
     base::{Timestamp, Unavailable, id},
-    engine::{Collection, Commit, Engine, Item, Place, Verdict, record::Record},
+    engine::{CheckId, Collection, Commit, Engine, Item, Place, Verdict, record::Record},
 };
 
 /// How long a challenge is remembered after its end, to say that it has expired rather than that it never was.
@@ -71,34 +72,24 @@ pub(super) enum Changed {
     Raced,
 }
 
-/// One change of a challenge, of its address, or of both, and what it is based on.
-pub(super) struct Change<'a> {
-    pub(super) id: &'a ChallengeId,
+/// A challenge and its address as one request found them.
+pub(super) struct Found {
+    pub(super) id: ChallengeId,
+    pub(super) challenge: Read<Challenge>,
+    pub(super) address: Read<Address>,
     pub(super) now: Timestamp,
-    /// The challenge as it was read, and as it is to be; the same id, so nothing read means a new one.
-    pub(super) challenge: Option<(Option<&'a Read<Challenge>>, &'a Challenge)>,
-    /// The address likewise.
-    pub(super) address: Option<(&'a Read<Address>, &'a Address)>,
-    /// The mail whose code must not have been used.
-    pub(super) unused: Option<&'a MailedCode>,
-    /// Marks that mail's code as used.
-    pub(super) mark_used: bool,
 }
 
 impl Store {
     /// What is remembered of the address at `place`: nothing special, where nothing is.
     pub(super) async fn address(&self, place: &Place, now: Timestamp) -> Result<Read<Address>, Unavailable> {
         let item = address_item(place);
-        let bytes = self.engine.get(std::slice::from_ref(&item)).await?.pop().flatten();
+        let bytes = self.engine.get_one(&item).await?;
         read_address(&item, bytes, now)
     }
 
     /// A challenge and its address; nothing where the challenge is not, or no longer, known.
-    pub(super) async fn challenge(
-        &self,
-        id: &ChallengeId,
-        now: Timestamp,
-    ) -> Result<Option<(Read<Challenge>, Read<Address>)>, Unavailable> {
+    pub(super) async fn find(&self, id: &ChallengeId, now: Timestamp) -> Result<Option<Found>, Unavailable> {
         let items = [challenge_item(id), address_item(&id.place)];
         let mut found = self.engine.get(&items).await?.into_iter();
         let [item, address] = items;
@@ -109,91 +100,135 @@ impl Store {
         if value.expires_at.after(REMEMBERED) <= now {
             return Ok(None);
         }
-        Ok(Some((Read { value, bytes: Some(bytes) }, read_address(&address, address_bytes, now)?)))
+        let challenge = Read { value, bytes: Some(bytes) };
+        Ok(Some(Found {
+            id: id.clone(),
+            challenge,
+            address: read_address(&address, address_bytes, now)?,
+            now,
+        }))
     }
 
     /// Whether the mail's code has logged somebody in.
     pub(super) async fn is_used(&self, id: &ChallengeId, code: &MailedCode) -> Result<bool, Unavailable> {
-        let found = self.engine.get(&[used_item(&id.place, code)]).await?;
-        Ok(found.iter().any(Option::is_some))
+        Ok(self.engine.get_one(&used_item(&id.place, code)).await?.is_some())
     }
 
-    /// Makes `change`, all of it or nothing.
-    pub(super) async fn change(&self, change: &Change<'_>) -> Result<Changed, Unavailable> {
-        let place = &change.id.place;
+    /// A new challenge, and its mail noted in the address.
+    pub(super) async fn start(
+        &self,
+        id: &ChallengeId,
+        challenge: &Challenge,
+        address: (&Read<Address>, &Address),
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        let mut commit = Commit::on(id.place.shard);
+        put_challenge(&mut commit, id, (None, challenge), now);
+        put_address(&mut commit, &id.place, address, now);
+        self.commit(commit, None).await
+    }
+
+    /// Another challenge for a mail, unless its code has been used.
+    pub(super) async fn join(
+        &self,
+        id: &ChallengeId,
+        challenge: &Challenge,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        let mut commit = Commit::on(id.place.shard);
+        put_challenge(&mut commit, id, (None, challenge), now);
+        let unused = commit.absent(used_item(&id.place, &challenge.code));
+        self.commit(commit, Some(unused)).await
+    }
+
+    /// The address as it is to be from now on.
+    pub(super) async fn settle(
+        &self,
+        place: &Place,
+        address: (&Read<Address>, &Address),
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
         let mut commit = Commit::on(place.shard);
-        if let Some((read, value)) = change.challenge {
-            let item = challenge_item(change.id);
-            commit.unchanged(item.clone(), read.and_then(|read| read.bytes.as_deref()));
-            commit.expire(item.collection.clone(), kept_for(value.expires_at, change.now));
-            commit.put(item, ChallengeRecord::from(value).encode());
-        }
-        if let Some((read, value)) = change.address {
-            put_address(&mut commit, place, read, value, change.now);
-        }
-        // Checked last: a caller whose own challenge was used meanwhile has raced, and finds the use by looking again.
-        let unused = change.unused.map(|code| commit.absent(used_item(place, code)));
-        if let (true, Some(code), Some((_, challenge))) = (change.mark_used, change.unused, change.challenge)
-        {
-            let item = used_item(place, code);
-            let mark = UsedMark { expires_at: challenge.expires_at.after(REMEMBERED) };
-            // Kept longer than the longest-lived challenge of this mail, which is kept no longer than the mail's code.
-            commit.expire(item.collection.clone(), kept_for(mark.expires_at, change.now));
-            commit.put(item, mark.encode());
-        }
+        put_address(&mut commit, place, address, now);
+        self.commit(commit, None).await
+    }
+
+    /// A wrong code, counted against challenge and address, unless the code has been used.
+    pub(super) async fn count_wrong_code(
+        &self,
+        found: &Found,
+        challenge: &Challenge,
+        address: &Address,
+    ) -> Result<Changed, Unavailable> {
+        let (commit, unused) = both(found, challenge, address);
+        self.commit(commit, Some(unused)).await
+    }
+
+    /// The code, used by this challenge and by no other of its mail.
+    pub(super) async fn claim(
+        &self,
+        found: &Found,
+        challenge: &Challenge,
+        address: &Address,
+    ) -> Result<Changed, Unavailable> {
+        let (mut commit, unused) = both(found, challenge, address);
+        let item = used_item(&found.id.place, &challenge.code);
+        // As long as any challenge of this mail can be asked about: none outlives the mail's code.
+        let mark = UsedMark { expires_at: found.now.after(LONGEST_CODE).after(REMEMBERED) };
+        commit.expire(item.collection.clone(), LONGEST_CODE + REMEMBERED + DRIFT);
+        commit.put(item, mark.encode());
+        self.commit(commit, Some(unused)).await
+    }
+
+    async fn commit(&self, commit: Commit, unused: Option<CheckId>) -> Result<Changed, Unavailable> {
         Ok(match self.engine.commit(commit).await? {
             Verdict::Done => Changed::Done,
             Verdict::Refused(refusal) if Some(refusal.check) == unused => Changed::CodeUsed,
             Verdict::Refused(_) => Changed::Raced,
         })
     }
-
-    /// Takes a use back that led to nothing, and puts the address back as it was, if nobody has changed it since.
-    /// `before` is what the use was based on, `used` and `succeeded` what it made of it.
-    pub(super) async fn release(
-        &self,
-        id: &ChallengeId,
-        before: (&Read<Challenge>, &Read<Address>),
-        after: (&Challenge, &Address),
-        now: Timestamp,
-    ) -> Result<(), Unavailable> {
-        let place = &id.place;
-        for with_address in [true, false] {
-            let mut commit = Commit::on(place.shard);
-            let item = challenge_item(id);
-            commit.unchanged(item.clone(), Some(&ChallengeRecord::from(after.0).encode()));
-            commit.put(item, ChallengeRecord::from(&before.0.value).encode());
-            commit.delete(used_item(place, &after.0.code));
-            if with_address {
-                let written = Read { value: (), bytes: Some(encode_address(after.1, now)) };
-                put_address(&mut commit, place, &written, &before.1.value, now);
-            }
-            if self.engine.commit(commit).await? == Verdict::Done {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
 }
 
-fn put_address<T>(commit: &mut Commit, place: &Place, read: &Read<T>, value: &Address, now: Timestamp) {
+/// A change of both as they were found. That the code is unused is checked last: whoever finds his own challenge used
+/// meanwhile has raced, and sees the use when he looks again.
+fn both(found: &Found, challenge: &Challenge, address: &Address) -> (Commit, CheckId) {
+    let mut commit = Commit::on(found.id.place.shard);
+    put_challenge(&mut commit, &found.id, (Some(&found.challenge), challenge), found.now);
+    put_address(&mut commit, &found.id.place, (&found.address, address), found.now);
+    let unused = commit.absent(used_item(&found.id.place, &challenge.code));
+    (commit, unused)
+}
+
+/// Puts a challenge, as long as it still is what was read: nothing, for a new one.
+fn put_challenge(
+    commit: &mut Commit,
+    id: &ChallengeId,
+    (read, value): (Option<&Read<Challenge>>, &Challenge),
+    now: Timestamp,
+) {
+    let item = challenge_item(id);
+    commit.unchanged(item.clone(), read.and_then(|read| read.bytes.as_deref()));
+    commit.expire(item.collection.clone(), value.expires_at.after(REMEMBERED).since(now) + DRIFT);
+    commit.put(item, ChallengeRecord::from(value).encode());
+}
+
+/// Puts an address, as long as it still is what was read.
+fn put_address(
+    commit: &mut Commit,
+    place: &Place,
+    (read, value): (&Read<Address>, &Address),
+    now: Timestamp,
+) {
     let item = address_item(place);
+    let matters_for = matters_for(value);
     commit.unchanged(item.clone(), read.bytes.as_deref());
-    commit.expire(item.collection.clone(), matters_for(value) + DRIFT);
-    commit.put(item, encode_address(value, now));
-}
-
-fn encode_address(value: &Address, now: Timestamp) -> Vec<u8> {
-    AddressRecord::of(value, now.after(matters_for(value))).encode()
+    commit.expire(item.collection.clone(), matters_for + DRIFT);
+    commit.put(item, AddressRecord::of(value, now.after(matters_for)).encode());
 }
 
 /// Usual places are remembered for long. Without any, only wrong codes and a cooldown are left, which are over sooner.
 fn matters_for(address: &Address) -> Duration {
     if address.networks.is_empty() { FAILURE_WINDOW } else { USUAL_FOR }
-}
-
-fn kept_for(expires_at: Timestamp, now: Timestamp) -> Duration {
-    expires_at.after(REMEMBERED).since(now) + DRIFT
 }
 
 fn read_address(item: &Item, bytes: Option<Vec<u8>>, now: Timestamp) -> Result<Read<Address>, Unavailable> {

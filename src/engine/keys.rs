@@ -4,12 +4,20 @@
 //! The key behind the hashes is made once, kept in the store, and never changes: ids contain hashes made with it. It
 //! is not the secret that protects codes, which an operator may replace.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
+use tracing::{error, warn};
 
-use super::{Collection, Commit, Engine, Item, Shard, Verdict};
+use super::{Collection, Commit, Engine, Item, Shard, Verdict, record::Record};
 use crate::base::{Secret, Unavailable, World, id};
+
+const NAMES: &str = "names";
+const CODES: &str = "codes";
 
 /// Secrets that the store itself keeps, read on first use: the service starts while its store is still away.
 pub struct Keys {
@@ -17,40 +25,110 @@ pub struct Keys {
     world: World,
     names: OnceCell<Names>,
     codes: OnceCell<Secret>,
+    /// Whether the store has been seen with other secrets than those that this process works with.
+    foreign: AtomicBool,
 }
 
 impl Keys {
     /// Over `engine`; reads nothing yet.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, world: World) -> Self {
-        Self { engine, world, names: OnceCell::new(), codes: OnceCell::new() }
+        Self {
+            engine,
+            world,
+            names: OnceCell::new(),
+            codes: OnceCell::new(),
+            foreign: AtomicBool::new(false),
+        }
     }
 
     /// The key of names, made by whoever asks first.
     pub async fn names(&self) -> Result<&Names, Unavailable> {
-        self.names.get_or_try_init(async || Ok(Names(self.kept("names").await?))).await
+        self.check()?;
+        self.names.get_or_try_init(async || Ok(Names(self.kept(NAMES).await?))).await
     }
 
     /// A secret for the hashes of codes, for operators who configure none.
     pub async fn code_secret(&self) -> Result<&Secret, Unavailable> {
-        self.codes.get_or_try_init(|| self.kept("codes")).await
+        self.check()?;
+        self.codes.get_or_try_init(|| self.kept(CODES)).await
+    }
+
+    /// Sees to it that the store holds the secrets that this process works with. A store that came back empty gets them
+    /// again, before another process makes others: ids made with either could not be found with the other. Where it has
+    /// others already, nothing is served any more until a restart.
+    pub async fn guard(&self) -> Result<(), Unavailable> {
+        let names = self.names.get().map(|Names(secret)| (NAMES, secret));
+        let codes = self.codes.get().map(|secret| (CODES, secret));
+        for (name, secret) in names.into_iter().chain(codes) {
+            let item = kept_item(name)?;
+            let mut commit = Commit::on(item.collection.shard);
+            commit.absent(item.clone());
+            let ours = Kept::of(secret).encode();
+            commit.put(item, ours.clone());
+            match self.engine.commit(commit).await? {
+                Verdict::Done => warn!(name, "the store had lost a secret that it keeps; it has it again"),
+                Verdict::Refused(refusal) if refusal.found.as_ref() == Some(&ours) => {}
+                Verdict::Refused(_) => {
+                    if !self.foreign.swap(true, Relaxed) {
+                        error!(
+                            name,
+                            "the store keeps another secret than this process works with: restart it"
+                        );
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether ids made by this process can be found by others.
+    pub fn check(&self) -> Result<(), Unavailable> {
+        if self.foreign.load(Relaxed) {
+            return Err(Unavailable::new(
+                "store",
+                "the store keeps another secret than this process works with",
+            ));
+        }
+        Ok(())
     }
 
     /// The 32 random bytes that this store keeps as `name`, made by whoever asks first: replicas that start at once
     /// agree on one.
     async fn kept(&self, name: &str) -> Result<Secret, Unavailable> {
         let item = kept_item(name)?;
-        if let Some(bytes) = self.engine.get(std::slice::from_ref(&item)).await?.pop().flatten() {
-            return Ok(Secret::new(bytes));
+        if let Some(bytes) = self.engine.get_one(&item).await? {
+            return Ok(Kept::decode(&item, &bytes)?.into());
         }
-        let fresh = Secret::new(self.world.random::<32>());
+        let fresh = Kept(self.world.random());
         let mut commit = Commit::on(item.collection.shard);
         commit.absent(item.clone());
-        commit.put(item, fresh.expose().to_vec());
+        commit.put(item.clone(), fresh.encode());
         match self.engine.commit(commit).await? {
-            Verdict::Done => Ok(fresh),
-            Verdict::Refused(refusal) => Ok(Secret::new(refusal.found.unwrap_or_default())),
+            Verdict::Done => Ok(fresh.into()),
+            Verdict::Refused(refusal) => Ok(Kept::decode(&item, &refusal.found.unwrap_or_default())?.into()),
         }
+    }
+}
+
+/// A secret as it is stored. A damaged one is an error, like every record: to go on with another would quietly orphan
+/// all that is named with it.
+#[derive(Serialize, Deserialize)]
+struct Kept([u8; 32]);
+
+impl Kept {
+    fn of(secret: &Secret) -> Self {
+        Self(*secret.expose().first_chunk().unwrap_or(&[0; 32]))
+    }
+}
+
+impl Record for Kept {
+    const VERSION: u8 = 1;
+}
+
+impl From<Kept> for Secret {
+    fn from(Kept(bytes): Kept) -> Self {
+        Self::new(bytes)
     }
 }
 

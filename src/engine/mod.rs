@@ -52,6 +52,11 @@ pub trait Engine: Send + Sync + 'static {
     /// is read no earlier than those before it.
     async fn get(&self, items: &[Item]) -> Result<Vec<Option<Vec<u8>>>, Unavailable>;
 
+    /// The value of one item.
+    async fn get_one(&self, item: &Item) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(self.get(std::slice::from_ref(item)).await?.pop().flatten())
+    }
+
     /// About `limit` items of `collection` (small collections may come whole), from the start or where a page ended.
     /// An item that stays in the collection all through the walk is seen.
     async fn list(

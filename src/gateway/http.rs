@@ -22,6 +22,9 @@ use crate::{
 /// How often a silent stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// How long to leave a stream alone that has nothing to show.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// How many events are read at once.
 const BATCH: usize = 256;
 
@@ -61,7 +64,13 @@ fn follow(
     let later = stream::unfold((feed, through), async |(feed, cursor)| {
         feed.grown(cursor).await;
         match feed.read(cursor, BATCH).await {
-            Ok(Batch::Events(events, through)) => Some((events, (feed, through))),
+            Ok(Batch::Events(events, through)) => {
+                if events.is_empty() {
+                    // The stream said that it had grown and has nothing to show, as one does that was emptied.
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Some((events, (feed, through)))
+            }
             Ok(Batch::Expired) => None,
             Err(error) => {
                 warn!(dependency = error.dependency, cause = %error.source, "an event feed ends");

@@ -74,14 +74,14 @@ impl Relay {
     }
 
     async fn sweep_until(&self, stop: Stop) {
-        let mut failing = false;
+        let mut failing = None;
         while stop.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
-            let result = self.sweep().await;
-            // Once when it starts to fail, not with every look: the gateway's store may be away for hours.
-            if let (Err(error), false) = (&result, failing) {
-                warn!(dependency = error.dependency, cause = %error.source, "the gateway's view falls behind");
+            let cause = self.sweep().await.err().map(|error| error.source.to_string());
+            // Once for a cause, not with every look: the gateway's store may be away for hours.
+            if let Some(cause) = cause.as_ref().filter(|_| cause != failing) {
+                warn!(cause, "the gateway's view falls behind");
             }
-            failing = result.is_err();
+            failing = cause;
         }
     }
 
@@ -89,10 +89,10 @@ impl Relay {
         let waiting = self.engine.backlog().await?;
         self.backlog.record(waiting.len() as u64, &[]);
         let drains = stream::iter(waiting).map(|outbox| self.drain(outbox)).buffer_unordered(SWEEP_WIDTH);
-        drains.fold(Ok(()), async |all, one| all.and(one)).await
+        drains.fold(Ok(()), async |all, one| one.and(all)).await
     }
 
-    /// Empties `outbox` of all that was in it when its turn came.
+    /// Empties `outbox` of all that is in it.
     async fn drain(&self, outbox: Outbox) -> Result<(), Unavailable> {
         let _turn = match self.turns.get(usize::from(outbox.0)) {
             Some(turn) => Some(turn.lock().await),
@@ -102,7 +102,7 @@ impl Relay {
             let entries = self.engine.pending(outbox, BATCH).await?;
             let Some(last) = entries.last().map(|entry| entry.position) else { return Ok(()) };
             let full = entries.len() >= BATCH;
-            self.gateway.apply(outbox, &project(entries)?).await?;
+            self.gateway.apply(outbox, &project(outbox, entries)?).await?;
             self.engine.trim(outbox, last).await?;
             if !full {
                 return Ok(());
@@ -122,9 +122,15 @@ impl Publisher for Relay {
     }
 }
 
-fn project(entries: Vec<Entry>) -> Result<Vec<Projected>, Unavailable> {
-    let project = |entry: Entry| {
-        Ok(Projected { position: entry.position, record: GatewayRecord::render(&entry.announcement)? })
+/// An entry that cannot be read, of a later release or damaged, stops its outbox: to pass it over could leave a revoked
+/// session active at the gateway behind a 200. The log says where it lies.
+fn project(outbox: Outbox, entries: Vec<Entry>) -> Result<Vec<Projected>, Unavailable> {
+    let project = |Entry { position, announcement }: Entry| match GatewayRecord::render(&announcement) {
+        Ok(record) => Ok(Projected { position, record }),
+        Err(error) => {
+            let Outbox(number) = outbox;
+            Err(Unavailable::new("store", format!("{} {number} at {position}", error.source)))
+        }
     };
     entries.into_iter().map(project).collect()
 }

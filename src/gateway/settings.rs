@@ -23,7 +23,7 @@ impl Settings {
             session_events_max_len: reader.number(
                 "AUTHSESSION_GATEWAY_SESSION_EVENTS_MAX_LEN",
                 100_000,
-                1..=u64::MAX,
+                1..=1_000_000_000,
             ),
         }
     }

@@ -2,9 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, handler::Handler, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    handler::Handler,
+    http::{
+        HeaderValue,
+        header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::from_fn_with_state,
+};
 use ipnet::IpNet;
 use tokio_util::task::TaskTracker;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::{
     Probe, Problem, Route, Routes, Settings, Stop, Surface,
@@ -101,7 +110,12 @@ impl Edge {
         let layer = from_fn_with_state(unmatched, operation::run);
         let router = router
             .fallback((async || Problem::not_found()).layer(layer.clone()))
-            .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer));
+            .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer))
+            .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+            .layer(SetResponseHeaderLayer::overriding(
+                X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            ));
         Surface::new(router, list)
     }
 }

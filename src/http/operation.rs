@@ -6,10 +6,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{
-        HeaderMap, HeaderName, HeaderValue,
-        header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
-    },
+    http::{HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -135,10 +132,7 @@ pub(super) async fn run(State(operation): State<Arc<Operation>>, request: Reques
     let span = operation.span(&caller, method, &request_id);
     async {
         let mut response = operation.answer(request, next).await;
-        let headers = response.headers_mut();
-        headers.insert(request_id::HEADER, request_id);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response.headers_mut().insert(request_id::HEADER, request_id);
         operation.finish(method, started, &response);
         response
     }

@@ -1,6 +1,6 @@
 //! The one error shape: `{"error":{"code","message"}}`.
 
-use std::{borrow::Cow, error::Error};
+use std::{borrow::Cow, error::Error, time::Duration};
 
 use axum::{
     http::{
@@ -13,7 +13,7 @@ use serde::Serialize;
 use tracing::{error, warn};
 
 use super::Json;
-use crate::base::Unavailable;
+use crate::base::{Unavailable, chain};
 
 /// An answer that is not the one asked for. `code` is stable, and is the metric's label; `message` is safe to show.
 /// Capabilities convert their own errors into it, in their `http.rs`.
@@ -92,10 +92,12 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
     }
 
-    /// 429 `rate_limited`, for this many seconds.
+    /// 429 `rate_limited`. The seconds are rounded up: whoever waits as long as he is told is not early.
     #[must_use]
-    pub fn rate_limited(seconds: u64) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many requests").retry_after(seconds)
+    pub fn rate_limited(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many requests; try again later")
+            .retry_after(seconds)
     }
 
     /// The status.
@@ -135,12 +137,4 @@ impl IntoResponse for Problem {
         }
         response
     }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| (*error).source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

@@ -57,7 +57,7 @@ impl RateLimit {
             return Ok(());
         }
         let left = window.start.after(WINDOW).since(now);
-        Err(Problem::rate_limited(left.as_secs() + u64::from(left.subsec_nanos() > 0)))
+        Err(Problem::rate_limited(left))
     }
 }
 

@@ -20,8 +20,12 @@ use tracing::debug;
 
 use crate::http::{Stop, Surface};
 
-/// How long a client may take to send a request's head, also the next one on a connection that is kept alive.
+/// How long a client may take to send its first request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may be kept alive without another request's head: longer than the minute for which load
+/// balancers usually keep theirs, so that it is they who close an idle one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// The most that a request's head may take. The largest that anybody sends is a bearer token and some trace state.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -35,7 +39,7 @@ pub(super) struct Protocol(Builder<TokioExecutor>);
 impl Protocol {
     pub(super) fn new() -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(HEAD_BYTES);
         builder
             .http2()
             .timer(TokioTimer::new())

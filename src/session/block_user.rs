@@ -6,6 +6,7 @@ use super::{
     Error, Revocation, SessionId, Sessions,
     record::{Blocked, Job},
     revoke_all_user_sessions::CHUNK,
+    store::job_item,
 };
 use crate::{
     base::Cause,
@@ -52,7 +53,7 @@ impl Sessions {
         };
         let published = self.publisher.publish(place.shard).await;
         let revoked = revoked?;
-        self.store.finish_job(&place, &job.encode()).await?;
+        self.store.finish_job(job_item(&place, &job), &job.encode()).await?;
         published?;
         Ok(revoked)
     }

@@ -7,6 +7,7 @@
 mod block_user;
 mod census;
 mod error;
+mod find_all;
 mod get_session;
 mod http;
 mod list_user_sessions;

@@ -4,7 +4,7 @@ use tracing::{info, warn};
 
 use super::{
     LimitPolicy, Revocation, Session, SessionId, Sessions,
-    store::{Flag, Opened},
+    store::{ActivePage, Flag, Opened},
 };
 use crate::{
     base::{Cause, DeviceKey, Unavailable},
@@ -60,11 +60,20 @@ impl Sessions {
         Ok(Opening::Open(session.id))
     }
 
+    /// Whether one more session may be opened for a user, as far as can be told before it is tried.
+    pub async fn has_room(&self, user_id: &str) -> Result<bool, Unavailable> {
+        let limit = self.settings.max_per_user.filter(|_| self.settings.limit_policy == LimitPolicy::Reject);
+        let Some(limit) = limit else { return Ok(true) };
+        let place = self.keys.names().await?.place("user", user_id);
+        Ok(self.store.count_active(&place).await? < limit)
+    }
+
     /// Takes back the block that was met when opening. Right only where the user service, asked *after* the block was
     /// met, admits the user: a block is told to the user service before it is noted here, so it must have been lifted
     /// there since.
     pub async fn lift(&self, user_id: &str, flag: &Flag) -> Result<(), Unavailable> {
         let place = self.keys.names().await?.place("user", user_id);
+        info!(user_id, "the user service admits a user who was blocked: the block is lifted here, too");
         self.store.lift(&place, flag).await
     }
 
@@ -82,13 +91,13 @@ impl Sessions {
     async fn make_room(&self, place: &Place) -> Result<(), Unavailable> {
         let Some(limit) = self.settings.max_per_user else { return Ok(()) };
         let mut sessions = self.all_active(place).await?;
-        sessions.sort_by_key(|session| (session.created_at, session.id.suffix));
+        sessions.sort_by_key(|kept| (kept.session.created_at, kept.session.id.suffix));
         // Fewer than expected where somebody else has made room meanwhile: then the caller's next try shows it.
         let room =
             sessions.len().saturating_add(1).saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
         sessions.truncate(room);
         let revocation = Revocation { at: self.now(), cause: Cause::system("session_limit") };
-        self.store.revoke(&sessions, &revocation, None).await?;
-        Ok(())
+        let page = ActivePage { sessions, next: None };
+        self.revoke_pages(place, &revocation, page, None).await.map(drop)
     }
 }

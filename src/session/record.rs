@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::model::{Revocation, Session, SessionId};
 use crate::{
     base::{Cause, DeviceKey, Timestamp, Unavailable},
-    engine::{Item, record::Record},
+    engine::record::Record,
 };
 
 /// An active session. Never expires. Stays at or below 64 bytes for user ids that are UUIDs or short, since Redis
@@ -27,9 +27,7 @@ impl Record for Active {
 pub(super) struct Revoked {
     active: Active,
     at: Timestamp,
-    reason_code: String,
-    actor_type: String,
-    actor_id: Option<String>,
+    cause: Cause,
     pub(super) expires_at: Timestamp,
 }
 
@@ -52,9 +50,7 @@ impl Record for Blocked {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) at: Timestamp,
-    reason_code: String,
-    actor_type: String,
-    actor_id: Option<String>,
+    cause: Cause,
     /// Whether sessions that were opened after `at` are meant, too: so it is for a block.
     pub(super) later_ones_too: bool,
 }
@@ -96,29 +92,25 @@ impl Active {
 
 impl Revoked {
     pub(super) fn of(session: &Session, revocation: &Revocation, expires_at: Timestamp) -> Self {
-        let Cause { reason_code, actor_type, actor_id } = revocation.cause.clone();
-        Self { active: Active::of(session), at: revocation.at, reason_code, actor_type, actor_id, expires_at }
+        let Revocation { at, cause } = revocation.clone();
+        Self { active: Active::of(session), at, cause, expires_at }
     }
 
     pub(super) fn into_session(self, id: SessionId) -> Session {
-        let cause =
-            Cause { reason_code: self.reason_code, actor_type: self.actor_type, actor_id: self.actor_id };
         let mut session = self.active.into_session(id);
-        session.revocation = Some(Revocation { at: self.at, cause });
+        session.revocation = Some(Revocation { at: self.at, cause: self.cause });
         session
     }
 }
 
 impl Job {
     pub(super) fn new(revocation: &Revocation, later_ones_too: bool) -> Self {
-        let Cause { reason_code, actor_type, actor_id } = revocation.cause.clone();
-        Self { at: revocation.at, reason_code, actor_type, actor_id, later_ones_too }
+        let Revocation { at, cause } = revocation.clone();
+        Self { at, cause, later_ones_too }
     }
 
-    pub(super) fn revocation(self) -> Revocation {
-        let cause =
-            Cause { reason_code: self.reason_code, actor_type: self.actor_type, actor_id: self.actor_id };
-        Revocation { at: self.at, cause }
+    pub(super) fn revocation(&self) -> Revocation {
+        Revocation { at: self.at, cause: self.cause.clone() }
     }
 }
 
@@ -145,7 +137,7 @@ impl Announcement {
 
     /// The session's id, user and key, and when it was revoked, if it was.
     pub fn read(bytes: &[u8]) -> Result<Announced, Unavailable> {
-        let damaged = || Unavailable::new("store", "unreadable announcement in an outbox");
+        let damaged = || Unavailable::new("store", "unreadable announcement in outbox");
         let Self { id, active, revoked_at } = Self::decode_bytes(bytes).ok_or_else(damaged)?;
         let session = active.into_session(SessionId::parse(&id).ok_or_else(damaged)?);
         Ok(Announced { revoked_at, ..Announced::of(session) })
@@ -174,11 +166,6 @@ impl Announced {
             revoked_at: session.revocation.map(|revocation| revocation.at),
         }
     }
-}
-
-/// Decodes what was found at `item`, an item of a collection of active sessions.
-pub(super) fn read_active(item: &Item, id: SessionId, bytes: &[u8]) -> Result<Session, Unavailable> {
-    Ok(Active::decode(item, bytes)?.into_session(id))
 }
 
 #[cfg(test)]

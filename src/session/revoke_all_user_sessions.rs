@@ -5,7 +5,11 @@
 
 use tracing::info;
 
-use super::{Error, Revocation, Session, SessionId, Sessions, record::Job, store::ActivePage};
+use super::{
+    Error, Revocation, SessionId, Sessions,
+    record::Job,
+    store::{ActivePage, Found, Kept, job_item},
+};
 use crate::{
     base::{Cause, Unavailable},
     engine::{Place, record::Record},
@@ -46,7 +50,7 @@ impl Sessions {
         let one_step = first.next.is_none() && first.sessions.len() <= CHUNK;
         let revoked = self.revoke_pages(place, revocation, first, (!one_step).then_some(&job)).await?;
         if !one_step {
-            self.store.finish_job(place, &job.encode()).await?;
+            self.store.finish_job(job_item(place, &job), &job.encode()).await?;
         }
         Ok(revoked)
     }
@@ -59,9 +63,14 @@ impl Sessions {
         mut page: ActivePage,
         mut job: Option<&Job>,
     ) -> Result<Vec<SessionId>, Unavailable> {
-        let mut revoked = Vec::new();
+        let (mut revoked, mut publishing) = (Vec::new(), true);
         loop {
             for chunk in page.sessions.chunks(CHUNK) {
+                // Between chunks, so that the caller's publication has little left to do. Where the gateway's store is
+                // away, the truth goes on without it.
+                if !revoked.is_empty() && publishing {
+                    publishing = self.publisher.publish(place.shard).await.is_ok();
+                }
                 revoked.extend(self.revoke_chunk(chunk, revocation, job.take()).await?);
             }
             let Some(next) = page.next else { return Ok(revoked) };
@@ -71,7 +80,7 @@ impl Sessions {
 
     async fn revoke_chunk(
         &self,
-        chunk: &[Session],
+        chunk: &[Kept],
         revocation: &Revocation,
         job: Option<&Job>,
     ) -> Result<Vec<SessionId>, Unavailable> {
@@ -80,14 +89,16 @@ impl Sessions {
             // Some of them have been revoked by others meanwhile: those are not ours to count.
             rest = self.still_active(rest).await?;
         }
-        Ok(rest.into_iter().map(|session| session.id).collect())
+        Ok(rest.into_iter().map(|kept| kept.session.id).collect())
     }
 
-    async fn still_active(&self, sessions: Vec<Session>) -> Result<Vec<Session>, Unavailable> {
+    async fn still_active(&self, sessions: Vec<Kept>) -> Result<Vec<Kept>, Unavailable> {
         let mut active = Vec::with_capacity(sessions.len());
-        for session in sessions {
-            let found = self.store.find(&session.id, self.now()).await?;
-            active.extend(found.filter(|found| found.revocation.is_none()));
+        for Kept { session, .. } in sessions {
+            match self.store.find(&session.id, self.now()).await? {
+                Found::Active(kept) => active.push(kept),
+                Found::Revoked(_) | Found::Nothing => {}
+            }
         }
         Ok(active)
     }

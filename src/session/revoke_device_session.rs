@@ -2,7 +2,7 @@
 
 use tracing::info;
 
-use super::{Error, Revocation, SessionId, Sessions};
+use super::{Error, Revocation, SessionId, Sessions, store::Found};
 use crate::base::Cause;
 
 /// What became of it.
@@ -20,17 +20,19 @@ impl Sessions {
         let id = SessionId::parse(id).ok_or(Error::SessionNotFound)?;
         let revocation = Revocation { at: self.now(), cause };
         let outcome = loop {
-            let session = self.store.find(&id, self.now()).await?.ok_or(Error::SessionNotFound)?;
-            if session.revocation.is_some() {
-                break Outcome::AlreadyRevoked;
-            }
-            if self.store.revoke(&[session], &revocation, None).await? {
+            let kept = match self.store.find(&id, self.now()).await? {
+                Found::Active(kept) => kept,
+                Found::Revoked(_) => break Outcome::AlreadyRevoked,
+                Found::Nothing => return Err(Error::SessionNotFound),
+            };
+            if self.store.revoke(&[kept], &revocation, None).await? {
                 info!(device_session_id = %id, reason_code = revocation.cause.reason_code, "session revoked");
                 break Outcome::Revoked;
             }
             // Somebody else has just revoked it: the next look will show it.
         };
         self.publisher.publish(id.place.shard).await?;
+        self.forget_now_and_then(&id.place).await;
         Ok(outcome)
     }
 }

@@ -5,7 +5,7 @@
 //! | `a:<user>` | 16 bytes of session suffix | [`Active`] |
 //! | `r:<user>` | the same | [`Revoked`] |
 //! | `b:<user>` | `b` | [`Blocked`] |
-//! | `j` | the user's key | [`Job`] |
+//! | `j` | `a` (revoke-all) or `b` (block), then the user's key | [`Job`] |
 //!
 //! All of a user's collections lie in one shard, so that opening, revoking and blocking are serialised against one
 //! another. Every step that changes a session announces it in the same commit.
@@ -14,16 +14,19 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     model::{Revocation, Session, SessionId},
-    record::{Active, Announcement, Blocked, Job, Revoked, read_active},
+    record::{Active, Announcement, Blocked, Job, Revoked},
 };
 use crate::{
     base::{Timestamp, Unavailable},
-    engine::{Collection, Commit, Cursor, Engine, Item, Place, Shard, Verdict, record::Record},
+    engine::{Collection, Commit, Cursor, Engine, Item, Place, Verdict, record::Record},
 };
 
 /// The last of a revoked session is kept at least this long, however short the retention: while the challenge that
 /// opened it can still be replayed, the store must know that it was revoked.
 const LEAST_KEPT: Duration = Duration::from_hours(1);
+
+/// The store's own clock may be off by this much before its housekeeping could be early.
+const DRIFT: Duration = Duration::from_mins(1);
 
 pub(super) struct Store {
     pub(super) engine: Arc<dyn Engine>,
@@ -47,57 +50,47 @@ pub(super) enum Opened {
 /// A block as it was found, so that lifting it can make sure that it lifts this one and no later one.
 pub struct Flag(Vec<u8>);
 
-/// A walk through a user's active sessions.
+/// An active session, and its record as it was read: whoever changes it insists on just that.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub(super) session: Session,
+    bytes: Vec<u8>,
+}
+
+/// What lies under a session's id.
+pub(super) enum Found {
+    Active(Kept),
+    Revoked(Session),
+    Nothing,
+}
+
+/// One page of a walk through a user's active sessions.
 pub(super) struct ActivePage {
+    pub(super) sessions: Vec<Kept>,
+    pub(super) next: Option<Cursor>,
+}
+
+/// One page of a walk through a user's revoked sessions.
+pub(super) struct RevokedPage {
     pub(super) sessions: Vec<Session>,
+    /// Those that may not be read any more, and need not be kept.
+    pub(super) over: Vec<Item>,
     pub(super) next: Option<Cursor>,
 }
 
 impl Store {
     /// The session, as long as it may be read.
-    pub(super) async fn find(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, Unavailable> {
+    pub(super) async fn find(&self, id: &SessionId, now: Timestamp) -> Result<Found, Unavailable> {
         // Active first: a session only ever moves from active to revoked, so it cannot slip past between the reads.
         let item = active(&id.place).item(id.suffix);
-        if let Some(bytes) = self.get(&item).await? {
-            return read_active(&item, id.clone(), &bytes).map(Some);
+        if let Some(bytes) = self.engine.get_one(&item).await? {
+            return Ok(Found::Active(kept(&item, id.clone(), bytes)?));
         }
         let item = revoked(&id.place).item(id.suffix);
-        let Some(bytes) = self.get(&item).await? else { return Ok(None) };
+        let Some(bytes) = self.engine.get_one(&item).await? else { return Ok(Found::Nothing) };
         let record = Revoked::decode(&item, &bytes)?;
-        Ok((now < record.expires_at).then(|| record.into_session(id.clone())))
-    }
-
-    /// Those of a user's sessions that may be read, in the order of `suffixes`.
-    pub(super) async fn find_all(
-        &self,
-        place: &Place,
-        suffixes: &[[u8; 16]],
-        now: Timestamp,
-    ) -> Result<Vec<Session>, Unavailable> {
-        let items = |collection: Collection, of: &[[u8; 16]]| -> Vec<Item> {
-            of.iter().map(|suffix| collection.item(*suffix)).collect()
-        };
-        let mut found = BTreeMap::new();
-        // Active first, as above.
-        let actives = items(active(place), suffixes);
-        for (item, bytes) in actives.iter().zip(self.engine.get(&actives).await?) {
-            if let Some(bytes) = bytes {
-                let session = read_active(item, id_of(place, item)?, &bytes)?;
-                found.insert(session.id.suffix, session);
-            }
-        }
-        let rest: Vec<[u8; 16]> =
-            suffixes.iter().filter(|suffix| !found.contains_key(*suffix)).copied().collect();
-        let ended = items(revoked(place), &rest);
-        for (item, bytes) in ended.iter().zip(self.engine.get(&ended).await?) {
-            let Some(bytes) = bytes else { continue };
-            let record = Revoked::decode(item, &bytes)?;
-            if now < record.expires_at {
-                let session = record.into_session(id_of(place, item)?);
-                found.insert(session.id.suffix, session);
-            }
-        }
-        Ok(suffixes.iter().filter_map(|suffix| found.remove(suffix)).collect())
+        let readable = now < record.expires_at;
+        Ok(if readable { Found::Revoked(record.into_session(id.clone())) } else { Found::Nothing })
     }
 
     /// Opens `session` unless the user is blocked or has `limit` sessions already.
@@ -124,30 +117,29 @@ impl Store {
         })
     }
 
-    /// Revokes all of `sessions`, which are one user's and active, or none: `false` where one of them has been revoked
-    /// meanwhile.
+    /// Revokes all of `sessions`, which are one user's, or none: `false` where one of them has been revoked meanwhile.
     pub(super) async fn revoke(
         &self,
-        sessions: &[Session],
+        sessions: &[Kept],
         revocation: &Revocation,
         job: Option<&Job>,
     ) -> Result<bool, Unavailable> {
-        let Some(first) = sessions.first() else { return Ok(true) };
+        let Some(Kept { session: first, .. }) = sessions.first() else { return Ok(true) };
         let place = &first.id.place;
         let expires_at = revocation.at.after(self.retention);
         let mut commit = Commit::on(place.shard);
-        for session in sessions {
+        for Kept { session, bytes } in sessions {
             let item = active(place).item(session.id.suffix);
-            commit.unchanged(item.clone(), Some(&Active::of(session).encode()));
+            commit.unchanged(item.clone(), Some(bytes));
             commit.delete(item);
             let record = Revoked::of(session, revocation, expires_at);
             commit.put(revoked(place).item(session.id.suffix), record.encode());
             let ended = Session { revocation: Some(revocation.clone()), ..session.clone() };
             commit.announce(Announcement::of(&ended).encode());
         }
-        commit.expire(revoked(place), self.retention.max(LEAST_KEPT));
+        commit.expire(revoked(place), self.retention.max(LEAST_KEPT) + DRIFT);
         if let Some(job) = job {
-            commit.put(job_item(place), job.encode());
+            commit.put(job_item(place, job), job.encode());
         }
         Ok(self.engine.commit(commit).await? == Verdict::Done)
     }
@@ -161,23 +153,24 @@ impl Store {
     ) -> Result<ActivePage, Unavailable> {
         let page = self.engine.list(&active(place), from, limit).await?;
         let distinct: BTreeMap<Vec<u8>, Vec<u8>> = page.items.into_iter().collect();
-        let mut sessions = Vec::with_capacity(distinct.len());
-        for (name, bytes) in distinct {
+        let keep = |(name, bytes): (Vec<u8>, Vec<u8>)| {
             let item = active(place).item(name);
-            let id = id_of(place, &item)?;
-            sessions.push(read_active(&item, id, &bytes)?);
-        }
-        Ok(ActivePage { sessions, next: page.next })
+            kept(&item, id_of(place, &item)?, bytes)
+        };
+        Ok(ActivePage {
+            sessions: distinct.into_iter().map(keep).collect::<Result<_, _>>()?,
+            next: page.next,
+        })
     }
 
-    /// Revoked sessions of a user that may still be read, and those whose time is over.
+    /// About `limit` revoked sessions of a user.
     pub(super) async fn revoked_page(
         &self,
         place: &Place,
         from: Option<&Cursor>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<(ActivePage, Vec<Item>), Unavailable> {
+    ) -> Result<RevokedPage, Unavailable> {
         let page = self.engine.list(&revoked(place), from, limit).await?;
         let (mut sessions, mut over) = (Vec::new(), Vec::new());
         for (name, bytes) in page.items {
@@ -189,7 +182,7 @@ impl Store {
                 over.push(item);
             }
         }
-        Ok((ActivePage { sessions, next: page.next }, over))
+        Ok(RevokedPage { sessions, over, next: page.next })
     }
 
     /// Throws revoked sessions away whose time is over. Nothing can bring them back, so nothing need be checked.
@@ -210,7 +203,7 @@ impl Store {
     pub(super) async fn block(&self, place: &Place, blocked: &Blocked, job: &Job) -> Result<(), Unavailable> {
         let mut commit = Commit::on(place.shard);
         commit.put(flag(place), blocked.encode());
-        commit.put(job_item(place), job.encode());
+        commit.put(job_item(place, job), job.encode());
         self.engine.commit(commit).await.map(drop)
     }
 
@@ -222,16 +215,15 @@ impl Store {
         self.engine.commit(commit).await.map(drop)
     }
 
-    /// Every user with unfinished revocations, and the record that says so.
-    pub(super) async fn jobs(&self) -> Result<Vec<(Place, Vec<u8>)>, Unavailable> {
+    /// Every unfinished revocation of many sessions: its item and what that holds.
+    pub(super) async fn jobs(&self) -> Result<Vec<(Item, Vec<u8>)>, Unavailable> {
         let mut jobs = Vec::new();
         for shard in self.engine.populated("j").await? {
+            let collection = Collection::new(shard, "j");
             let mut from = None;
             loop {
-                let page = self.engine.list(&Collection::new(shard, "j"), from.as_ref(), 100).await?;
-                jobs.extend(
-                    page.items.into_iter().filter_map(|(name, bytes)| Some((place_of(shard, name)?, bytes))),
-                );
+                let page = self.engine.list(&collection, from.as_ref(), 100).await?;
+                jobs.extend(page.items.into_iter().map(|(name, bytes)| (collection.item(name), bytes)));
                 from = page.next;
                 if from.is_none() {
                     break;
@@ -241,29 +233,20 @@ impl Store {
         Ok(jobs)
     }
 
-    /// The job that was found as `bytes`.
-    pub(super) fn read_job(place: &Place, bytes: &[u8]) -> Result<Job, Unavailable> {
-        Job::decode(&job_item(place), bytes)
-    }
-
     /// The work is done, unless somebody has ordered more since.
-    pub(super) async fn finish_job(&self, place: &Place, job: &[u8]) -> Result<(), Unavailable> {
-        let mut commit = Commit::on(place.shard);
-        commit.unchanged(job_item(place), Some(job));
-        commit.delete(job_item(place));
+    pub(super) async fn finish_job(&self, item: Item, job: &[u8]) -> Result<(), Unavailable> {
+        let mut commit = Commit::on(item.collection.shard);
+        commit.unchanged(item.clone(), Some(job));
+        commit.delete(item);
         self.engine.commit(commit).await.map(drop)
-    }
-
-    async fn get(&self, item: &Item) -> Result<Option<Vec<u8>>, Unavailable> {
-        Ok(self.engine.get(std::slice::from_ref(item)).await?.pop().flatten())
     }
 }
 
-fn active(place: &Place) -> Collection {
+pub(super) fn active(place: &Place) -> Collection {
     place.collection("a")
 }
 
-fn revoked(place: &Place) -> Collection {
+pub(super) fn revoked(place: &Place) -> Collection {
     place.collection("r")
 }
 
@@ -271,22 +254,23 @@ fn flag(place: &Place) -> Item {
     place.collection("b").item("b")
 }
 
-fn job_item(place: &Place) -> Item {
-    Collection::new(place.shard, "j").item(place.key.as_bytes())
+/// A revoke-all and a block have jobs of their own: one must not take the other's place.
+pub(super) fn job_item(place: &Place, job: &Job) -> Item {
+    let kind = if job.later_ones_too { b'b' } else { b'a' };
+    let name: Vec<u8> = std::iter::once(kind).chain(place.key.bytes()).collect();
+    Collection::new(place.shard, "j").item(name)
 }
 
-fn place_of(shard: Shard, name: Vec<u8>) -> Option<Place> {
-    Some(Place { shard, key: String::from_utf8(name).ok()? })
+/// Whose sessions the job at `item` is about.
+pub(super) fn place_of(item: &Item) -> Result<Place, Unavailable> {
+    let key = item.name.get(1..).and_then(|key| String::from_utf8(key.to_vec()).ok());
+    let key = key.ok_or_else(|| Unavailable::new("store", "a job with a strange name"))?;
+    Ok(Place { shard: item.collection.shard, key })
 }
 
-/// Whose sessions `collection` has.
-pub(super) fn place_in(collection: &Collection) -> Result<Place, Unavailable> {
-    let prefix =
-        format!("{}{}", collection.shard.tag(), collection.name.split_once(':').unwrap_or_default().1);
-    match Place::split(&prefix) {
-        Some((place, "")) => Ok(place),
-        Some(_) | None => Err(Unavailable::new("store", format!("a strange collection {}", collection.name))),
-    }
+pub(super) fn kept(item: &Item, id: SessionId, bytes: Vec<u8>) -> Result<Kept, Unavailable> {
+    let session = Active::decode(item, &bytes)?.into_session(id);
+    Ok(Kept { session, bytes })
 }
 
 /// The session at `item`, one of the sessions at `place`.

@@ -98,9 +98,13 @@ impl Writer {
 
     /// Does all of `jobs` in one transaction and answers them.
     fn serve(&mut self, jobs: Vec<Job>) {
+        let before = self.end;
         match self.transact(|writer, tables| writer.apply_all(tables, &jobs)) {
             Ok(verdicts) => {
-                self.grown.send_if_modified(|grown| std::mem::replace(grown, self.end) != self.end);
+                // Not what a failed transaction before this one has left: nothing can be read there.
+                if self.end != before {
+                    self.grown.send_replace(self.end);
+                }
                 for (job, verdict) in jobs.into_iter().zip(verdicts) {
                     // Whoever asked may have given up; the work is done all the same.
                     drop(job.reply.send(Ok(verdict)));

@@ -60,6 +60,7 @@ impl RedisGateway {
         let arguments = self.events(outbox, entries);
         // Sent one behind the other on one connection, so the records are written first and nobody waits twice.
         try_join!(
+            biased;
             self.lane.pipe::<()>(&records),
             self.lane.script::<redis::Value>(&self.fence, &keys, &arguments)
         )?;

@@ -68,7 +68,7 @@ fn routes(levers: &Levers) -> Routes {
         .post("/echo", "echo", |Json(body): Json<BTreeMap<String, String>>| async { Json(body) })
         .get("/panic", "panic", async || -> Json<()> { panic!("hunter2") })
         .post("/panic", "panic_in_a_change", async || -> Json<()> { panic!("hunter2") })
-        .get("/limited", "limited", async || -> Problem { Problem::rate_limited(7) })
+        .get("/limited", "limited", async || -> Problem { Problem::rate_limited(Duration::from_secs(7)) })
         .with_state(levers.clone())
 }
 
