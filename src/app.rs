@@ -12,7 +12,7 @@ use crate::{
     engine::{
         Engine, Keys,
         embedded::{self, Embedded},
-        redis::{self, EvictionWatch, Lane, Redis},
+        redis::{self, EvictionWatch, Redis, Servers},
     },
     gateway::{self, LogGateway, RedisGateway, Relay, Reprojection},
     http::{Edge, Part, Probe, Surface, Task},
@@ -142,11 +142,11 @@ fn relayed(
     redis: &redis::Settings,
     store_eviction: Option<EvictionWatch>,
 ) -> Stores {
-    let lane = Lane::open(redis, "gateway");
+    let servers = Arc::new(Servers::open(redis, "gateway"));
     // Asked once where it is the store's own.
-    let own = config.gateway_redis.as_ref().map(|_| EvictionWatch::new(lane.clone(), "gateway"));
-    let projection = projection(config, redis, lane);
-    let feed = projection.feed(Lane::open(redis, "gateway"));
+    let own = config.gateway_redis.as_ref().map(|_| EvictionWatch::new(servers.clone(), "gateway"));
+    let projection = projection(config, redis, servers);
+    let feed = projection.feed();
     info!(addr = %redis, "the gateway's records are written to Redis");
     // A drain takes a few calls, each of which has the operation timeout for itself.
     let relay = Relay::new(engine.clone(), projection, redis.operation_timeout().saturating_mul(2));
@@ -155,9 +155,9 @@ fn relayed(
     Stores { engine, publisher: relay, gateway, evictions }
 }
 
-/// The gateway's records and stream in `redis`, reached over `lane`.
-fn projection(config: &Config, redis: &redis::Settings, lane: Lane) -> RedisGateway {
-    RedisGateway::new(lane, config.gateway.clone(), redis.key_prefix(), config.session.revoked_retention)
+/// The gateway's records and stream in `redis`, which is on `servers`.
+fn projection(config: &Config, redis: &redis::Settings, servers: Arc<Servers>) -> RedisGateway {
+    RedisGateway::new(servers, config.gateway.clone(), redis.key_prefix(), config.session.revoked_retention)
 }
 
 /// What writes every record of the gateway's Redis anew, at most `per_second` a second; nothing where there is no such
@@ -174,7 +174,7 @@ pub fn reprojection(
     };
     Ok(Some(Reprojection::new(
         Census::new(engine),
-        projection(config, redis, Lane::open(redis, "gateway")),
+        projection(config, redis, Arc::new(Servers::open(redis, "gateway"))),
         per_second,
     )))
 }

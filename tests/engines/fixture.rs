@@ -18,7 +18,7 @@ use authsession::{
     },
 };
 
-use crate::harness::{RedisServer, fresh_prefix};
+use crate::harness::{RedisCluster, RedisServer, fresh_prefix};
 
 /// An engine, and the clock of its world.
 pub(crate) struct Fixture {
@@ -40,6 +40,12 @@ impl Fixture {
         let server = RedisServer::shared();
         let engine = Redis::new(&settings(&server.addr(), &[]));
         Self { engine, clock: SetClock::new(), _ground: Box::new(server) }
+    }
+
+    pub(crate) fn cluster() -> Self {
+        let cluster = tokio::task::block_in_place(RedisCluster::shared);
+        let engine = Redis::new(&settings(&cluster.addr(), &[("MODE", "cluster")]));
+        Self { engine, clock: SetClock::new(), _ground: Box::new(cluster) }
     }
 
     pub(crate) async fn done(&self, commit: Commit) {

@@ -10,7 +10,10 @@
 )]
 
 mod cases;
+#[path = "../harness/certificates.rs"]
+mod certificates;
 mod child;
+mod cluster;
 mod differential;
 mod embedded;
 mod event_log;
@@ -18,9 +21,12 @@ mod fixture;
 #[path = "../harness/redis.rs"]
 mod harness;
 mod lanes;
+mod load;
 mod proxy;
 mod redis_faults;
 mod replicas;
+mod sentinel;
+mod tls;
 
 use fixture::Fixture;
 
@@ -33,6 +39,10 @@ macro_rules! conformance {
         mod on_redis {
             $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() { crate::cases::$module::$case(&crate::Fixture::redis()).await; })+)+
+        }
+        mod on_cluster {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() { crate::cases::$module::$case(&crate::Fixture::cluster()).await; })+)+
         }
     };
 }

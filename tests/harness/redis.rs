@@ -1,6 +1,11 @@
 //! Real Redis servers for tests: each in a temporary directory, on a free port, gone with the test process whatever
 //! ends it. Start with [`RedisServer::start`], or with [`RedisServer::shared`] and a [`fresh_prefix`].
-#![allow(dead_code, reason = "each test binary that includes this file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary that includes this file uses a part of it")]
+
+#[path = "redis_cluster.rs"]
+mod cluster;
+#[path = "redis_sentinels.rs"]
+mod sentinels;
 
 use std::{
     io::{BufRead, BufReader},
@@ -16,6 +21,9 @@ use std::{
 };
 
 use tempfile::TempDir;
+
+pub(crate) use cluster::RedisCluster;
+pub(crate) use sentinels::RedisSentinels;
 
 const INSTALL_HINT: &str =
     "these tests need redis-server 7.0 or later in the PATH (apt install redis-server)";
@@ -128,6 +136,11 @@ impl RedisServer {
         query(&mut self.connect(), command).expect("an answer of the test's Redis")
     }
 
+    /// As [`Self::run`], where the server may answer with an error.
+    pub(crate) fn try_run<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
+        query(&mut connect(self.port)?, command)
+    }
+
     /// A section of `INFO`.
     pub(crate) fn info(&self, section: &str) -> String {
         self.run(&["INFO", section])
@@ -213,20 +226,10 @@ pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
 /// The server, once it answers; nothing when it exited instead.
 fn launch(port: u16, options: &[String], dir: &TempDir) -> Option<Process> {
     let port_text = port.to_string();
-    let mut keeper = Command::new("sh")
-        .args(["-c", KEEPER, "keeper", "redis-server", "--port", &port_text, "--bind", "127.0.0.1"])
-        .args(["--unixsocket", "redis.sock", "--save", "", "--appendonly", "no"])
-        .args(["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"])
-        .args(options)
-        .current_dir(dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a shell");
-    let mut line = String::new();
-    let stdout = keeper.stdout.take().expect("a piped output");
-    BufReader::new(stdout).read_line(&mut line).expect("the server's process id");
-    let process = Process { keeper, pid: line.trim().parse().expect("the server's process id") };
+    let fixed = ["--port", &port_text, "--bind", "127.0.0.1", "--unixsocket", "redis.sock", "--save", ""];
+    let more = ["--appendonly", "no", "--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"];
+    let options = options.iter().map(String::as_str);
+    let process = spawn(&fixed.into_iter().chain(more).chain(options).collect::<Vec<_>>(), dir);
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {
         if is_up(port, process.pid) {
@@ -239,6 +242,22 @@ fn launch(port: u16, options: &[String], dir: &TempDir) -> Option<Process> {
     }
     process.end();
     None
+}
+
+/// `redis-server` with these arguments, in `dir`.
+fn spawn(arguments: &[&str], dir: &TempDir) -> Process {
+    let mut keeper = Command::new("sh")
+        .args(["-c", KEEPER, "keeper", "redis-server"])
+        .args(arguments)
+        .current_dir(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut line = String::new();
+    let stdout = keeper.stdout.take().expect("a piped output");
+    BufReader::new(stdout).read_line(&mut line).expect("the server's process id");
+    Process { keeper, pid: line.trim().parse().expect("the server's process id") }
 }
 
 /// Whether the server that answers on `port` is the process `pid`, not a stranger, and has loaded its data.

@@ -4,28 +4,32 @@ use std::{sync::LazyLock, time::Duration};
 
 use redis::{ParsingError, RedisResult, Value, from_redis_value};
 
-use super::{keys::KeyNames, script::Script};
+use super::{Call, Script, keys::KeyNames};
 use crate::engine::{Check, CheckId, Collection, Commit, Item, Refusal, Verdict, Write};
 
 /// The one script behind every commit.
-pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 
 /// Redis cannot count to the end of time; this is 139 years.
 const LONGEST_EXPIRY_MS: u128 = 1 << 42;
 
-/// What the script is called with.
-pub(super) struct Call<'a> {
-    names: &'a KeyNames,
-    /// The outbox, then the collections, each once.
-    pub(super) keys: Vec<String>,
-    /// The steps.
-    pub(super) args: Vec<Vec<u8>>,
+/// `commit` in the script's words.
+pub(super) fn call(names: &KeyNames, commit: &Commit) -> Call {
+    let steps = Steps::of(names, commit);
+    Call::script(&SCRIPT, steps.keys, steps.args).marked(names.mark(commit.shard()))
 }
 
-impl<'a> Call<'a> {
-    /// Says `commit` in the script's words.
-    pub(super) fn new(names: &'a KeyNames, commit: &Commit) -> Self {
-        let mut call = Self { names, keys: vec![names.outbox(commit.shard())], args: Vec::new() };
+/// What the script is called with.
+struct Steps<'a> {
+    names: &'a KeyNames,
+    /// The outbox, then the collections, each once.
+    keys: Vec<Vec<u8>>,
+    args: Vec<Vec<u8>>,
+}
+
+impl<'a> Steps<'a> {
+    fn of(names: &'a KeyNames, commit: &Commit) -> Self {
+        let mut call = Self { names, keys: vec![names.outbox(commit.shard()).into()], args: Vec::new() };
         for check in commit.checks() {
             match check {
                 Check::Absent(item) => call.on_item("a", item),
@@ -73,7 +77,7 @@ impl<'a> Call<'a> {
 
     /// The place of the collection's key among the keys, as Lua counts.
     fn key(&mut self, collection: &Collection) -> String {
-        let key = self.names.collection(collection);
+        let key = self.names.collection(collection).into_bytes();
         let at = self.keys.iter().position(|known| *known == key).unwrap_or_else(|| {
             self.keys.push(key);
             self.keys.len() - 1

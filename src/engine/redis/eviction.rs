@@ -4,15 +4,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use redis::{FromRedisValue, Pipeline, RedisResult, Value, from_redis_value};
+use redis::{FromRedisValue, RedisResult, Value, cmd, from_redis_value};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::Lane;
+use super::{Call, Servers, Way, durable::Answers};
 use crate::base::Unavailable;
 
 /// How often to look.
@@ -27,17 +27,17 @@ const UNKNOWN: &str = "unknown";
 
 /// Watches one Redis.
 pub struct EvictionWatch {
-    lane: Lane,
+    servers: Arc<Servers>,
     dependency: &'static str,
     /// The policy as it was seen last.
     seen: Mutex<Option<String>>,
 }
 
 impl EvictionWatch {
-    /// Over `lane`. `dependency` is what warnings call this Redis: `store`, `gateway`.
+    /// Of `servers`. `dependency` is what warnings call this Redis: `store`, `gateway`.
     #[must_use]
-    pub const fn new(lane: Lane, dependency: &'static str) -> Self {
-        Self { lane, dependency, seen: Mutex::new(None) }
+    pub const fn new(servers: Arc<Servers>, dependency: &'static str) -> Self {
+        Self { servers, dependency, seen: Mutex::new(None) }
     }
 
     /// What an operator should know; nothing while all is well, or while nobody has looked yet.
@@ -90,19 +90,31 @@ impl EvictionWatch {
         *seen = Some(policy);
     }
 
-    /// Asked both ways, since hosted servers forbid `CONFIG`, and careful operators `INFO`.
+    /// Of several servers the first policy that is not good.
     async fn policy(&self) -> Result<String, Unavailable> {
-        let mut both = Pipeline::with_capacity(2);
-        both.cmd("INFO").arg("memory");
-        both.cmd("CONFIG").arg("GET").arg("maxmemory-policy");
-        let mut answers = self.lane.pipe_each(both).await?.into_iter();
-        let (info, config) = (answers.next(), answers.next());
-        let policy = read::<String>(info).as_deref().and_then(policy_in);
-        // One pair of name and value.
-        let configured =
-            || read::<HashMap<String, String>>(config).and_then(|pair| pair.into_values().next());
-        Ok(policy.or_else(configured).unwrap_or_else(|| UNKNOWN.to_owned()))
+        let mut policies = Vec::new();
+        for server in self.servers.members().await?.servers {
+            // Asked both ways, since hosted servers forbid `CONFIG`, and careful operators `INFO`.
+            let (mut info, mut config) = (cmd("INFO"), cmd("CONFIG"));
+            info.arg("memory");
+            config.arg("GET").arg("maxmemory-policy");
+            let both = [info, config].map(|command| Call::command("", command));
+            let answers = self.servers.read_at(&server, Way::Slow, both.into()).await?;
+            policies.push(policy_of(answers));
+        }
+        let bad = policies.iter().position(|policy| policy != GOOD).unwrap_or_default();
+        Ok(policies.into_iter().nth(bad).unwrap_or_else(|| UNKNOWN.to_owned()))
     }
+}
+
+/// What one server says.
+fn policy_of(answers: Answers) -> String {
+    let mut answers = answers.into_iter();
+    let (info, config) = (answers.next(), answers.next());
+    let policy = read::<String>(info).as_deref().and_then(policy_in);
+    // One pair of name and value.
+    let configured = || read::<HashMap<String, String>>(config).and_then(|pair| pair.into_values().next());
+    policy.or_else(configured).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
 fn read<T: FromRedisValue>(answer: Option<RedisResult<Value>>) -> Option<T> {

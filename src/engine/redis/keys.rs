@@ -1,6 +1,8 @@
 //! The names of keys: `prefix{TAG}:collection` is a hash, `prefix{TAG}:o` is the shard's outbox, a stream. The braces
 //! keep a shard in one slot of a cluster. No collection is called `o`, or `w`, the mark that durable commits leave.
 
+use redis::{Cmd, cmd};
+
 use crate::engine::{Collection, Shard};
 
 /// Makes key names.
@@ -24,9 +26,11 @@ impl KeyNames {
         self.named(shard, "o")
     }
 
-    /// The key that a durable commit writes, so that there is something to wait for.
-    pub(super) fn mark(&self, shard: Shard) -> String {
-        self.named(shard, "w")
+    /// A write in `shard` that changes nothing, so that a durable call has something to wait for.
+    pub(super) fn mark(&self, shard: Shard) -> Cmd {
+        let mut mark = cmd("SET");
+        mark.arg(self.named(shard, "w")).arg("");
+        mark
     }
 
     /// A pattern (Redis's `SCAN … MATCH`) for collections of any shard whose names start with `start`.

@@ -6,7 +6,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ToRedisArgs, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value, cmd};
 use tokio::{
     sync::{Notify, watch},
     task::yield_now,
@@ -15,19 +15,17 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    Settings,
+    call::{Call, What},
     link::{Connection, Keeper, Link, Request},
-    script::{Script, is_unknown_script},
+    script::is_unknown_script,
     topology::Topology,
 };
-use crate::base::Unavailable;
 
 /// One shared connection. Clones share it too; it is closed with the last of them.
 #[derive(Clone)]
-pub struct Lane(Arc<Inner>);
+pub(super) struct Lane(Arc<Inner>);
 
 struct Inner {
-    dependency: &'static str,
     patience: Duration,
     link: watch::Receiver<Link>,
     wanted: Arc<Notify>,
@@ -36,87 +34,80 @@ struct Inner {
 
 /// Whether a request may be sent once more when its connection broke and nobody knows whether it arrived.
 #[derive(Clone, Copy)]
-enum Again {
+pub(super) enum Again {
     Allowed,
     Forbidden,
 }
 
 impl Lane {
-    /// Starts connecting in the background: the caller must be inside a Tokio runtime. `dependency` is what errors
-    /// call this Redis: `store`, `gateway`.
-    #[must_use]
-    pub fn open(settings: &Settings, dependency: &'static str) -> Self {
-        let patience = settings.operation_timeout();
+    /// Starts connecting to `topology` in the background: the caller must be inside a Tokio runtime. `dependency` is
+    /// what logs call this Redis: `store`, `gateway`.
+    pub(super) fn open(topology: Topology, patience: Duration, dependency: &'static str) -> Self {
         let (sender, link) = watch::channel(Link::Soon);
         let wanted = Arc::new(Notify::new());
-        let topology = Topology::new(settings.clone());
         let keeper = Keeper { topology, patience, dependency, link: sender, wanted: Arc::clone(&wanted) };
         let stop = CancellationToken::new();
         tokio::spawn(keeper.run(stop.clone()));
-        Self(Arc::new(Inner { dependency, patience, link, wanted, _keeper: stop.drop_guard() }))
+        Self(Arc::new(Inner { patience, link, wanted, _keeper: stop.drop_guard() }))
     }
 
-    /// The answer to `command`, which is sent at most once.
-    pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Unavailable> {
-        self.ask(Request::One(command), Again::Forbidden).await
-    }
-
-    /// The answer to `command`, which changes nothing: it is sent once more where the connection broke.
-    pub async fn read<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Unavailable> {
-        self.ask(Request::One(command), Again::Allowed).await
-    }
-
-    /// The answers to `pipeline`, which is sent at most once.
-    pub async fn pipe<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, Unavailable> {
-        self.ask(Request::Many(pipeline), Again::Forbidden).await
-    }
-
-    /// The answers to `pipeline`, which changes nothing: it is sent once more where the connection broke.
-    pub async fn read_pipe<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, Unavailable> {
-        self.ask(Request::Many(pipeline), Again::Allowed).await
-    }
-
-    /// The answer to `command`, which Redis may hold back for as long as `wait`: `XREAD BLOCK`.
-    pub async fn block<T: FromRedisValue>(&self, command: &Cmd, wait: Duration) -> Result<T, Unavailable> {
-        let until = Instant::now() + wait + self.0.patience;
-        self.once(Request::One(command), until).await.map_err(|error| self.unavailable(error))
-    }
-
-    /// The answer of `script`, which runs at most once.
-    pub async fn script<T: FromRedisValue>(
+    /// The answer to `call`. `asking`: it is for a slot that is on its way to this server.
+    pub(super) async fn call(
         &self,
-        script: &Script,
-        keys: &[impl ToRedisArgs],
-        args: &[impl ToRedisArgs],
-    ) -> Result<T, Unavailable> {
-        let until = Instant::now() + self.0.patience;
-        let by_hash = script.by_hash(keys, args);
-        let answer = match self.once(Request::One(&by_hash), until).await {
-            Err(error) if is_unknown_script(&error) => {
-                self.once(Request::One(&script.by_source(keys, args)), until).await
-            }
-            answer => answer,
-        };
-        answer.map_err(|error| self.unavailable(error))
+        call: &Call,
+        again: Again,
+        asking: bool,
+        until: Instant,
+    ) -> RedisResult<Value> {
+        match &call.what {
+            What::Command(command) => self.send(command, again, asking, until).await,
+            What::Script(script) => match self.send(&script.by_hash(), again, asking, until).await {
+                Err(error) if is_unknown_script(&error) => {
+                    self.send(&script.by_source(), again, asking, until).await
+                }
+                answer => answer,
+            },
+        }
     }
 
-    /// The answers to the commands of `pipeline`, which is sent at most once, each with its own error.
+    /// The answers to `calls`, in one go, each with its own error.
+    pub(super) async fn calls(
+        &self,
+        calls: &[Arc<Call>],
+        again: Again,
+        until: Instant,
+    ) -> RedisResult<Vec<RedisResult<Value>>> {
+        let form = |call: &Arc<Call>| match &call.what {
+            What::Command(command) => command.clone(),
+            What::Script(script) => script.by_hash(),
+        };
+        let pipeline = commands(calls.iter().map(form));
+        let mut answers = match (self.pipe_each(&pipeline, until).await, again) {
+            (Err(error), Again::Allowed) if error.is_connection_dropped() => {
+                self.pipe_each(&pipeline, until).await?
+            }
+            (answers, Again::Allowed | Again::Forbidden) => answers?,
+        };
+        for (call, answer) in calls.iter().zip(&mut answers) {
+            if let What::Script(script) = &call.what
+                && answer.as_ref().is_err_and(is_unknown_script)
+            {
+                *answer = self.send(&script.by_source(), again, false, until).await;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The answers to `commands`, which are sent at most once, each with its own error.
     pub(super) async fn pipe_each(
         &self,
-        mut pipeline: Pipeline,
-    ) -> Result<Vec<RedisResult<Value>>, Unavailable> {
-        let until = Instant::now() + self.0.patience;
-        let each = async {
-            let connection = self.connection(until).await?;
-            let request = Request::Many(pipeline.ignore_errors());
-            let answers: Vec<RedisResult<Value>> = connection.ask(request, until).await?;
-            answers
-                .iter()
-                .filter_map(|answer| answer.as_ref().err())
-                .for_each(|error| connection.judge(error));
-            Ok(answers)
-        };
-        each.await.map_err(|error| self.unavailable(error))
+        commands: &Pipeline,
+        until: Instant,
+    ) -> RedisResult<Vec<RedisResult<Value>>> {
+        let connection = self.connection(until).await?;
+        let answers: Vec<RedisResult<Value>> = connection.ask(Request::Many(commands), until).await?;
+        answers.iter().filter_map(|answer| answer.as_ref().err()).for_each(|error| connection.judge(error));
+        Ok(answers)
     }
 
     /// How long a call may take.
@@ -124,18 +115,18 @@ impl Lane {
         self.0.patience
     }
 
-    /// `cause`, as the caller is to see it.
-    pub(super) fn unavailable(&self, cause: RedisError) -> Unavailable {
-        Unavailable::new(self.0.dependency, cause)
-    }
-
-    async fn ask<T: FromRedisValue>(&self, request: Request<'_>, again: Again) -> Result<T, Unavailable> {
-        let until = Instant::now() + self.0.patience;
-        let answer = match (self.once(request, until).await, again) {
-            (Err(error), Again::Allowed) if error.is_connection_dropped() => self.once(request, until).await,
+    async fn send(&self, command: &Cmd, again: Again, asking: bool, until: Instant) -> RedisResult<Value> {
+        if asking {
+            // Good for the next command of the connection, so both go out together.
+            let both = commands([cmd("ASKING"), command.clone()]);
+            return self.pipe_each(&both, until).await?.pop().unwrap_or(Ok(Value::Nil));
+        }
+        match (self.once(Request::One(command), until).await, again) {
+            (Err(error), Again::Allowed) if error.is_connection_dropped() => {
+                self.once(Request::One(command), until).await
+            }
             (answer, Again::Allowed | Again::Forbidden) => answer,
-        };
-        answer.map_err(|error| self.unavailable(error))
+        }
     }
 
     async fn once<T: FromRedisValue>(&self, request: Request<'_>, until: Instant) -> RedisResult<T> {
@@ -173,4 +164,14 @@ impl Lane {
             }
         }
     }
+}
+
+/// `all` in one go; an error of one does not hide the answers to the others.
+pub(super) fn commands(all: impl IntoIterator<Item = Cmd>) -> Pipeline {
+    let mut pipeline = Pipeline::new();
+    for command in all {
+        pipeline.add_command(command);
+    }
+    pipeline.ignore_errors();
+    pipeline
 }

@@ -1,78 +1,95 @@
 //! Redis as an engine: one hash a collection, one stream a shard's outbox, one Lua script for every commit. Start with
-//! [`Redis`]; [`Lane`] and [`Script`] are the kit for whoever else talks to a Redis.
+//! [`Redis`]; [`Servers`], [`Call`] and [`Script`] are the kit for whoever else talks to a Redis.
+//!
+//! From the outside in: `servers` sends a call to the server that has its key, `cluster` knows which one that is, `node` is
+//! one server, `lane` one connection to it, `link` keeps that connection alive, `topology` opens it.
 //!
 //! Nothing here connects before it is asked to, and nothing waits longer than the operation timeout.
 
+mod address;
+mod call;
+mod cluster;
 mod commit;
 mod durable;
 mod eviction;
 mod keys;
 mod lane;
 mod link;
+mod node;
 mod script;
+mod sentinel;
+mod servers;
 mod settings;
+mod slots;
+mod tls;
 mod topology;
 mod walk;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use redis::{Cmd, Pipeline, Value, cmd};
+use redis::{Value, cmd};
 
+pub use call::Call;
 pub use eviction::EvictionWatch;
-pub use lane::Lane;
+pub use node::Way;
 pub use script::Script;
+pub use servers::Servers;
 pub use settings::{Options, Settings};
+pub use slots::hash_tag;
 
 use super::{
     Collection, Collections, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Verdict,
 };
 use crate::base::Unavailable;
-use commit::{Call, SCRIPT, verdict};
-use durable::Durable;
 use keys::KeyNames;
 
 /// A Redis that keeps our data.
 pub struct Redis {
-    names: Arc<KeyNames>,
-    /// Gets and commits.
-    fast: Lane,
-    /// What takes long: lists, counts over all shards, outboxes.
-    slow: Lane,
-    /// Commits, where replicas must have them.
-    durable: Option<Durable>,
+    names: KeyNames,
+    servers: Arc<Servers>,
+    /// Whether replicas must have what is committed.
+    replicated: bool,
 }
+
+/// Outbox entries as Redis answers them.
+type Entries = Vec<(String, Vec<Vec<u8>>)>;
 
 impl Redis {
     /// Starts connecting in the background: the caller must be inside a Tokio runtime. The service can start while its
     /// Redis is away.
     #[must_use]
     pub fn new(settings: &Settings) -> Arc<Self> {
-        let names = Arc::new(KeyNames::new(settings.key_prefix()));
-        let lane = || Lane::open(settings, "store");
-        let replicas = settings.min_replicas();
-        let durable = (replicas > 0).then(|| Durable::open(lane(), Arc::clone(&names), replicas));
-        Arc::new(Self { names, fast: lane(), slow: lane(), durable })
+        let names = KeyNames::new(settings.key_prefix());
+        let replicated = settings.min_replicas() > 0;
+        Arc::new(Self { names, servers: Arc::new(Servers::open(settings, "store")), replicated })
     }
 
     /// Watches whether this Redis may throw our data away.
     #[must_use]
     pub fn eviction(&self) -> EvictionWatch {
-        EvictionWatch::new(self.slow.clone(), "store")
+        EvictionWatch::new(self.servers.clone(), "store")
     }
 
-    /// Asks `verb` of one key per shard, and names the shards where the answer is not zero.
+    /// Asks `verb` of one key per shard, and names the shards where the answer is not zero. Servers that do not answer
+    /// are passed over, as long as one does: this is asked again and again.
     async fn shards_with(
         &self,
         verb: &str,
         key: impl Fn(Shard) -> String,
     ) -> Result<Vec<Shard>, Unavailable> {
-        let mut pipeline = Pipeline::with_capacity(usize::from(Shard::COUNT));
-        for shard in Shard::all() {
-            pipeline.cmd(verb).arg(key(shard));
-        }
-        let sizes: Vec<u64> = self.slow.read_pipe(&pipeline).await?;
-        Ok(Shard::all().zip(sizes).filter(|(_, size)| *size > 0).map(|(shard, _)| shard).collect())
+        let size = |shard| {
+            let (key, mut command) = (key(shard), cmd(verb));
+            command.arg(&key);
+            Call::command(key, command)
+        };
+        let sizes: Vec<Option<u64>> =
+            self.servers.read_what_answers(Way::Slow, Shard::all().map(size).collect()).await?;
+        Ok(Shard::all()
+            .zip(sizes)
+            .filter(|(_, size)| size.is_some_and(|size| size > 0))
+            .map(|(shard, _)| shard)
+            .collect())
     }
 }
 
@@ -80,20 +97,16 @@ impl Redis {
 impl Engine for Redis {
     async fn get(&self, items: &[Item]) -> Result<Vec<Option<Vec<u8>>>, Unavailable> {
         // Neighbours of one collection share a command; most calls need only one.
-        let mut commands: Vec<Cmd> = items
+        let mut calls: Vec<Call> = items
             .chunk_by(|a, b| a.collection == b.collection)
-            .map(|group| self.get_command(group))
+            .filter_map(|group| self.get_call(group))
             .collect();
-        if commands.len() > 1 {
-            let mut pipeline = Pipeline::with_capacity(commands.len());
-            for command in commands {
-                pipeline.add_command(command);
-            }
-            let values: Vec<Vec<Option<Vec<u8>>>> = self.fast.read_pipe(&pipeline).await?;
+        if calls.len() > 1 {
+            let values: Vec<Vec<Option<Vec<u8>>>> = self.servers.read_all(Way::Fast, calls).await?;
             return Ok(values.into_iter().flatten().collect());
         }
-        match commands.pop() {
-            Some(command) => self.fast.read(&command).await,
+        match calls.pop() {
+            Some(call) => self.servers.read(Way::Fast, call).await,
             None => Ok(Vec::new()),
         }
     }
@@ -104,24 +117,23 @@ impl Engine for Redis {
         from: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, Unavailable> {
-        let mut command = cmd("HSCAN");
+        let (key, mut command) = (self.names.collection(collection), cmd("HSCAN"));
         let start = from.map_or(b"0".as_slice(), |Cursor(cursor)| cursor);
-        command.arg(self.names.collection(collection)).arg(start).arg("COUNT").arg(limit.max(1));
-        let (next, items): (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>) = self.slow.read(&command).await?;
+        command.arg(&key).arg(start).arg("COUNT").arg(limit.max(1));
+        let (next, items): (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>) =
+            self.servers.read(Way::Slow, Call::command(key, command)).await?;
         Ok(Page { items, next: (next != b"0").then_some(Cursor(next)) })
     }
 
     async fn count(&self, collection: &Collection) -> Result<u64, Unavailable> {
-        self.fast.read(cmd("HLEN").arg(self.names.collection(collection))).await
+        let (key, mut command) = (self.names.collection(collection), cmd("HLEN"));
+        command.arg(&key);
+        self.servers.read(Way::Fast, Call::command(key, command)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Verdict, Unavailable> {
-        if let Some(durable) = &self.durable {
-            return durable.commit(commit).await;
-        }
-        let call = Call::new(&self.names, &commit);
-        let answer: Value = self.fast.script(&SCRIPT, &call.keys, &call.args).await?;
-        verdict(answer).map_err(|error| self.fast.unavailable(error))
+        let answer: Value = self.servers.write(commit::call(&self.names, &commit)).await?;
+        commit::verdict(answer).map_err(|error| self.servers.unavailable(error))
     }
 
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
@@ -134,7 +146,7 @@ impl Engine for Redis {
         from: Option<&Cursor>,
         limit: usize,
     ) -> Result<Collections, Unavailable> {
-        walk::collections(&self.slow, &self.names, prefix, (from, limit)).await
+        walk::collections(&self.servers, &self.names, prefix, (from, limit)).await
     }
 
     fn outbox_of(&self, shard: Shard) -> Outbox {
@@ -143,9 +155,15 @@ impl Engine for Redis {
 
     async fn pending(&self, outbox: Outbox, limit: usize) -> Result<Vec<Entry>, Unavailable> {
         let Some(shard) = Shard::from_index(outbox.0) else { return Ok(Vec::new()) };
-        let mut command = cmd("XRANGE");
-        command.arg(self.names.outbox(shard)).arg("-").arg("+").arg("COUNT").arg(limit);
-        let entries: Vec<(String, Vec<Vec<u8>>)> = self.slow.read(&command).await?;
+        let (key, mut command) = (self.names.outbox(shard), cmd("XRANGE"));
+        command.arg(&key).arg("-").arg("+").arg("COUNT").arg(limit);
+        let call = Call::command(key, command);
+        // What no replica has may yet be undone by a failover, and must not be told to anybody before.
+        let entries: Entries = if self.replicated {
+            self.servers.write(call.marked(self.names.mark(shard))).await?
+        } else {
+            self.servers.read(Way::Slow, call).await?
+        };
         entries.into_iter().map(entry).collect()
     }
 
@@ -155,10 +173,10 @@ impl Engine for Redis {
             Some(sequence) => Position { sequence, ..through },
             None => Position { ms: through.ms.saturating_add(1), sequence: 0 },
         };
-        let mut command = cmd("XTRIM");
-        command.arg(self.names.outbox(shard)).arg("MINID").arg(first_kept.to_string());
+        let (key, mut command) = (self.names.outbox(shard), cmd("XTRIM"));
+        command.arg(&key).arg("MINID").arg(first_kept.to_string());
         // Trimming again what was trimmed changes nothing, so this may be sent again as a read may.
-        self.slow.read(&command).await
+        self.servers.read(Way::Slow, Call::command(key, command)).await
     }
 
     async fn backlog(&self) -> Result<Vec<Outbox>, Unavailable> {
@@ -167,21 +185,19 @@ impl Engine for Redis {
     }
 
     async fn ready(&self) -> Result<(), Unavailable> {
-        self.fast.read(&cmd("PING")).await
+        self.servers.ready().await
     }
 }
 
 impl Redis {
     /// Reads `group`, items of one collection.
-    fn get_command(&self, group: &[Item]) -> Cmd {
-        let mut command = cmd("HMGET");
-        if let [first, ..] = group {
-            command.arg(self.names.collection(&first.collection));
-        }
+    fn get_call(&self, group: &[Item]) -> Option<Call> {
+        let (key, mut command) = (self.names.collection(&group.first()?.collection), cmd("HMGET"));
+        command.arg(&key);
         for item in group {
             command.arg(&item.name);
         }
-        command
+        Some(Call::command(key, command))
     }
 }
 

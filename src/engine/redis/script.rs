@@ -1,7 +1,7 @@
 //! Lua scripts. Called by their hash; a server that does not know the hash (it was restarted, or flushed) gets the
 //! source. Never `SCRIPT LOAD`: on a cluster that waits for every node, the frozen ones too.
 
-use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, ToRedisArgs};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind};
 
 /// A script and its hash.
 pub struct Script {
@@ -17,17 +17,17 @@ impl Script {
     }
 
     /// The call that a server can serve which has run the script before.
-    pub(super) fn by_hash(&self, keys: &[impl ToRedisArgs], args: &[impl ToRedisArgs]) -> Cmd {
+    pub(super) fn by_hash(&self, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Cmd {
         call("EVALSHA", &self.hash, keys, args)
     }
 
     /// The call that every server can serve.
-    pub(super) fn by_source(&self, keys: &[impl ToRedisArgs], args: &[impl ToRedisArgs]) -> Cmd {
+    pub(super) fn by_source(&self, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Cmd {
         call("EVAL", self.source, keys, args)
     }
 }
 
-fn call(verb: &str, script: &str, keys: &[impl ToRedisArgs], args: &[impl ToRedisArgs]) -> Cmd {
+fn call(verb: &str, script: &str, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Cmd {
     let mut command = redis::cmd(verb);
     command.arg(script).arg(keys.len());
     for key in keys {

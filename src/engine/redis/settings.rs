@@ -1,14 +1,16 @@
 //! How to reach Redis. The options are shared by the store and the gateway's copy; the address is each one's own.
 
-use std::{fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisResult};
 
-use crate::base::{Secret, settings::Reader};
+use super::{
+    address::{ADDRESS_TAKES, Address},
+    tls::Tls,
+    topology::tcp_settings,
+};
+use crate::base::{Secret, settings::Reader, use_ring};
 
-/// What an address variable takes.
-const ADDRESS_TAKES: &str =
-    "host:port (IPv6: [::1]:6379), redis://[user:password@]host:port[/db] or unix:///path";
 const TIMEOUT: Duration = Duration::from_millis(500);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DATABASES: RangeInclusive<u64> = 0..=16_383;
@@ -17,9 +19,12 @@ const REPLICAS: RangeInclusive<u64> = 0..=100;
 /// Everything but the address.
 #[derive(Clone, Debug)]
 pub struct Options {
+    mode: Mode,
+    sentinel_master: String,
     username: Option<String>,
     password: Option<Secret>,
     db: i64,
+    tls: Tls,
     key_prefix: String,
     operation_timeout: Duration,
     min_replicas: u64,
@@ -32,26 +37,24 @@ pub struct Settings {
     options: Options,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+/// What the address leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mode {
+    /// The one server.
     Standalone,
+    /// Sentinels, which know the server that takes writes.
     Sentinel,
+    /// Some nodes of a cluster, which know the others.
     Cluster,
 }
 
-/// One server, and what its URL says besides. What a URL says goes before the options.
-#[derive(Clone)]
-struct Address {
-    place: ConnectionAddr,
-    username: Option<String>,
-    password: Option<Secret>,
-    db: Option<i64>,
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.place)
-    }
+/// Who is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A server that has data.
+    Server,
+    /// A sentinel: its user and password are those of its own URL, if any.
+    Sentinel,
 }
 
 impl Options {
@@ -60,21 +63,18 @@ impl Options {
         let modes =
             [("standalone", Mode::Standalone), ("sentinel", Mode::Sentinel), ("cluster", Mode::Cluster)];
         let mode = reader.choice("AUTHSESSION_REDIS_MODE", Mode::Standalone, &modes);
-        let ca_file =
-            reader.optional("AUTHSESSION_REDIS_TLS_CA_FILE", "a path", |path| Some(PathBuf::from(path)));
-        // Only `sentinel` will use it.
-        reader.text("AUTHSESSION_REDIS_SENTINEL_MASTER");
-        if mode != Mode::Standalone {
-            reader.fault("AUTHSESSION_REDIS_MODE: sentinel and cluster are not served yet");
-        }
-        if ca_file.is_some() {
-            reader.fault("AUTHSESSION_REDIS_TLS_CA_FILE: TLS to Redis is not served yet");
+        let db = reader.number("AUTHSESSION_REDIS_DB", 0, DATABASES);
+        if mode == Mode::Cluster && db != 0 {
+            reader.fault("AUTHSESSION_REDIS_DB takes 0 in a cluster, which has no other");
         }
         let default_replicas = u64::from(mode != Mode::Standalone);
         Self {
+            mode,
+            sentinel_master: reader.text_or("AUTHSESSION_REDIS_SENTINEL_MASTER", "mymaster"),
             username: reader.text("AUTHSESSION_REDIS_USERNAME"),
             password: reader.text("AUTHSESSION_REDIS_PASSWORD").map(Secret::new),
-            db: reader.number("AUTHSESSION_REDIS_DB", 0, DATABASES).try_into().unwrap_or_default(),
+            db: db.try_into().unwrap_or_default(),
+            tls: Tls::read(reader),
             key_prefix: read_prefix(reader),
             operation_timeout: reader.duration(
                 "AUTHSESSION_REDIS_OPERATION_TIMEOUT",
@@ -88,14 +88,45 @@ impl Options {
     /// These options with the address in the variable `name`; nothing where that is unset or bad.
     pub fn at(&self, reader: &mut Reader, name: &'static str) -> Option<Settings> {
         let address = reader.optional(name, ADDRESS_TAKES, Address::parse)?;
+        let several = address.places.len() > 1;
+        match self.mode {
+            Mode::Standalone if several => {
+                reader.fault(format!(
+                    "{name} takes one address, unless AUTHSESSION_REDIS_MODE is sentinel or cluster"
+                ));
+            }
+            Mode::Sentinel | Mode::Cluster if address.is_local() => {
+                reader.fault(format!(
+                    "{name} takes host:port where AUTHSESSION_REDIS_MODE is sentinel or cluster"
+                ));
+            }
+            Mode::Cluster if address.db.is_some() => {
+                reader.fault(format!("{name} takes no database in a cluster, which has 0 only"));
+            }
+            Mode::Standalone | Mode::Sentinel | Mode::Cluster => {}
+        }
+        if self.tls.is_set() && !address.is_tls() && !address.is_local() {
+            reader
+                .fault(format!("{name} takes rediss://host:port where AUTHSESSION_REDIS_TLS_ files are set"));
+        }
         Some(Settings { address, options: self.clone() })
+    }
+
+    /// As [`Self::at`], for a Redis of the gateway's own. A lone server has no replicas to wait for, whatever the
+    /// store's has.
+    pub fn elsewhere_at(&self, reader: &mut Reader, name: &'static str) -> Option<Settings> {
+        let mut settings = self.at(reader, name)?;
+        if self.mode == Mode::Standalone {
+            settings.options.min_replicas = 0;
+        }
+        Some(settings)
     }
 }
 
 /// Host and port, or the socket's path; never a user or a password.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.place.fmt(f)
+        self.address.fmt(f)
     }
 }
 
@@ -129,57 +160,55 @@ impl Settings {
         self.options.min_replicas
     }
 
-    /// As the client library wants it. Holds the password in the clear: made where a connection is.
-    pub(super) fn connection_info(&self) -> redis::RedisResult<ConnectionInfo> {
-        let info = self.address.place.clone().into_connection_info()?;
-        let db = self.address.db.unwrap_or(self.options.db);
-        let mut login = info.redis_settings().clone().set_db(db);
-        if let Some(username) = self.address.username.as_ref().or(self.options.username.as_ref()) {
+    /// What the address leads to.
+    pub(super) const fn mode(&self) -> Mode {
+        self.options.mode
+    }
+
+    /// What the sentinels call the server that takes writes.
+    pub(super) fn sentinel_master(&self) -> &str {
+        &self.options.sentinel_master
+    }
+
+    /// The servers that the address names: at least one.
+    pub(super) fn places(&self) -> &[ConnectionAddr] {
+        &self.address.places
+    }
+
+    /// A client for the server at `place`. Holds the password in the clear: made where a connection is.
+    pub(super) fn client(&self, place: ConnectionAddr, role: Role) -> RedisResult<Client> {
+        let is_tls = matches!(place, ConnectionAddr::TcpTls { .. });
+        let info = place.into_connection_info()?;
+        // Version 3 of the protocol, because only it reports a closed connection at once.
+        let mut login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let (username, password) = self.login(role);
+        if let Some(username) = username {
             login = login.set_username(username);
         }
-        if let Some(password) = self.address.password.as_ref().or(self.options.password.as_ref()) {
+        if let Some(password) = password {
             login = login.set_password(String::from_utf8_lossy(password.expose()));
         }
-        Ok(info.set_redis_settings(login))
+        if role == Role::Server {
+            login = login.set_db(self.address.db.unwrap_or(self.options.db));
+        }
+        let info = info.set_redis_settings(login).set_tcp_settings(tcp_settings());
+        if is_tls {
+            use_ring();
+            return Client::build_with_tls(info, self.options.tls.certificates());
+        }
+        Client::open(info)
     }
-}
 
-impl Address {
-    fn parse(text: &str) -> Option<Self> {
-        if text.contains("://") { Self::parse_url(text) } else { Self::parse_host_and_port(text) }
-    }
-
-    fn parse_host_and_port(text: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let host = match host.strip_prefix('[') {
-            Some(rest) => rest.strip_suffix(']')?,
-            None => host,
+    /// What a URL says goes before the options, but for sentinels, whose URLs are about themselves.
+    fn login(&self, role: Role) -> (Option<&String>, Option<&Secret>) {
+        let url = (self.address.username.as_ref(), self.address.password.as_ref());
+        let options = (self.options.username.as_ref(), self.options.password.as_ref());
+        let (first, second) = match (role, self.options.mode) {
+            (Role::Sentinel, _) => return url,
+            (Role::Server, Mode::Sentinel) => (options, url),
+            (Role::Server, Mode::Standalone | Mode::Cluster) => (url, options),
         };
-        let bare_ipv6 = host.contains(':') && !text.starts_with('[');
-        let stranger = |c: char| c.is_whitespace() || matches!(c, ',' | '/' | '@' | '[' | ']');
-        if host.is_empty() || bare_ipv6 || host.contains(stranger) {
-            return None;
-        }
-        let port = port.parse().ok().filter(|port| *port != 0)?;
-        let place = ConnectionAddr::Tcp(host.to_owned(), port);
-        Some(Self { place, username: None, password: None, db: None })
-    }
-
-    fn parse_url(text: &str) -> Option<Self> {
-        let info = text.into_connection_info().ok()?;
-        let place = info.addr().clone();
-        if !matches!(place, ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_)) {
-            // TLS is not served yet.
-            return None;
-        }
-        let login = info.redis_settings();
-        Some(Self {
-            place,
-            username: login.username().map(str::to_owned),
-            password: login.password().map(Secret::new),
-            // The library does not tell "database 0" from "none named".
-            db: Some(login.db()).filter(|db| *db != 0),
-        })
+        (first.0.or(second.0), first.1.or(second.1))
     }
 }
 
@@ -206,7 +235,7 @@ mod tests {
     }
 
     fn at(addr: &str) -> String {
-        read(&[("ADDR", addr)]).unwrap().unwrap().connection_info().unwrap().addr().to_string()
+        read(&[("ADDR", addr)]).unwrap().unwrap().to_string()
     }
 
     #[test]
@@ -222,9 +251,17 @@ mod tests {
         assert_eq!(at("redis://cache"), "cache:6379");
         assert_eq!(at("unix:///run/redis.sock"), "/run/redis.sock");
         assert_eq!(at("redis+unix:///run/redis.sock"), "/run/redis.sock");
-        for wrong in
-            ["cache", ":6379", "::1:6379", "a:1,b:2", "cache:0", "cache:99999", "http://cache:1", "[::1:1"]
-        {
+        for wrong in [
+            "cache",
+            ":6379",
+            "::1:6379",
+            "a:1,b:2",
+            "a:1,",
+            "cache:0",
+            "cache:99999",
+            "http://cache:1",
+            "[::1:1",
+        ] {
             assert!(read(&[("ADDR", wrong)]).is_err(), "{wrong}");
         }
     }
@@ -234,8 +271,8 @@ mod tests {
         let options = [("USERNAME", "u"), ("PASSWORD", "p"), ("DB", "5")];
         let with = |addr| read(&[&[("ADDR", addr)], &options[..]].concat()).unwrap().unwrap();
         let login = |settings: &Settings| {
-            let info = settings.connection_info().unwrap();
-            let login = info.redis_settings();
+            let client = settings.client(settings.places()[0].clone(), Role::Server).unwrap();
+            let login = client.get_connection_info().redis_settings();
             (login.username().unwrap().to_owned(), login.password().unwrap().to_owned(), login.db())
         };
         let settings = with("cache:1");
@@ -246,15 +283,43 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_served_yet_stops_the_start() {
-        for (name, value) in [
-            ("MODE", "sentinel"),
-            ("MODE", "cluster"),
-            ("TLS_CA_FILE", "/ca.pem"),
-            ("ADDR", "rediss://cache:1"),
-        ] {
-            assert!(read(&[(name, value)]).is_err(), "{name}");
+    fn lists_are_for_sentinels_and_clusters() {
+        let list = |mode, addr| read(&[("MODE", mode), ("ADDR", addr)]).map(|read| read.unwrap().to_string());
+        for mode in ["sentinel", "cluster"] {
+            assert_eq!(list(mode, "a:1, b:2,[::1]:3").unwrap(), "a:1,b:2,::1:3");
+            assert_eq!(list(mode, "rediss://u:p,w@a:1,rediss://b:2").unwrap_err().len(), 1);
+            assert_eq!(list(mode, "rediss://u:pw@a:1,rediss://b:2").unwrap(), "a:1,b:2");
+            for wrong in ["a:1,", "a:1,b", "rediss://a:1,b:2", "unix:///run/redis.sock"] {
+                assert_eq!(list(mode, wrong).unwrap_err().len(), 1, "{wrong}");
+            }
         }
+        assert_eq!(list("standalone", "a:1,b:2").unwrap_err().len(), 1);
+        assert!(read(&[("MODE", "cluster"), ("DB", "1"), ("ADDR", "a:1")]).is_err());
         assert_eq!(read(&[("KEY_PREFIX", "a{b}")]).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn tls_files_are_read_at_the_start() {
+        for name in ["TLS_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"] {
+            assert!(read(&[(name, "/nowhere/ca.pem"), ("ADDR", "rediss://cache:1")]).is_err(), "{name}");
+        }
+        // No certificate is in there.
+        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert!(read(&[("TLS_CA_FILE", this), ("ADDR", "rediss://cache:1")]).is_err());
+        assert!(read(&[("ADDR", "rediss://cache:1#insecure")]).is_err());
+    }
+
+    #[test]
+    fn sentinels_are_told_what_their_own_urls_say() {
+        let options = [("MODE", "sentinel"), ("PASSWORD", "for-the-master")];
+        let with = |addr| read(&[&[("ADDR", addr)], &options[..]].concat()).unwrap().unwrap();
+        let password = |settings: &Settings, role| {
+            let client = settings.client(settings.places()[0].clone(), role).unwrap();
+            client.get_connection_info().redis_settings().password().map(str::to_owned)
+        };
+        let both = with("redis://:for-sentinels@a:1,b:2");
+        assert_eq!(password(&both, Role::Sentinel).as_deref(), Some("for-sentinels"));
+        assert_eq!(password(&both, Role::Server).as_deref(), Some("for-the-master"));
+        assert_eq!(password(&with("a:1"), Role::Sentinel), None);
     }
 }

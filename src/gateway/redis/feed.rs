@@ -4,14 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use redis::{
-    Pipeline, cmd,
+    Cmd, cmd,
     streams::{StreamId, StreamRangeReply, StreamReadReply},
 };
 use tokio::sync::watch;
 
 use crate::{
     base::Unavailable,
-    engine::{Position, redis::Lane},
+    engine::{
+        Position,
+        redis::{Call, Servers, Way},
+    },
     gateway::{Batch, Feed, GatewayRecord},
     http::{Stop, Task},
 };
@@ -24,15 +27,14 @@ const PAUSE: Duration = Duration::from_millis(300);
 
 /// The stream in the gateway's Redis. One blocking read serves all followers of this process.
 pub struct StreamFeed {
-    lane: Lane,
-    tail: Lane,
+    servers: Arc<Servers>,
     stream: String,
     newest: watch::Sender<Position>,
 }
 
 impl StreamFeed {
-    pub(super) fn new(lane: Lane, tail: Lane, stream: String) -> Arc<Self> {
-        Arc::new(Self { lane, tail, stream, newest: watch::Sender::new(Position::START) })
+    pub(super) fn new(servers: Arc<Servers>, stream: String) -> Arc<Self> {
+        Arc::new(Self { servers, stream, newest: watch::Sender::new(Position::START) })
     }
 
     /// The task that watches the stream grow, as long as somebody follows.
@@ -68,7 +70,8 @@ impl StreamFeed {
         let mut read = cmd("XREAD");
         read.arg("COUNT").arg(1000).arg("BLOCK").arg(u64::try_from(WAIT.as_millis()).unwrap_or(1000));
         read.arg("STREAMS").arg(&self.stream).arg(seen.to_string());
-        let reply: Option<StreamReadReply> = self.tail.block(&read, WAIT).await?;
+        let call = Call::command(&self.stream, read);
+        let reply: Option<StreamReadReply> = self.servers.block(call, WAIT).await?;
         let ids = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         if let Some(newest) = ids.filter_map(|entry| entry.id.parse().ok()).max() {
             self.newest.send_replace(newest);
@@ -77,16 +80,27 @@ impl StreamFeed {
     }
 }
 
+impl StreamFeed {
+    fn newest_entry(&self) -> Cmd {
+        let mut read = cmd("XREVRANGE");
+        read.arg(&self.stream).arg("+").arg("-").arg("COUNT").arg(1);
+        read
+    }
+}
+
 #[async_trait]
 impl Feed for StreamFeed {
     async fn read(&self, after: Position, limit: usize) -> Result<Batch, Unavailable> {
-        let mut reads = Pipeline::with_capacity(3);
         let from = if after == Position::START { "-".to_owned() } else { format!("({after}") };
-        reads.cmd("XRANGE").arg(&self.stream).arg(from).arg("+").arg("COUNT").arg(limit);
-        reads.cmd("XRANGE").arg(&self.stream).arg("-").arg("+").arg("COUNT").arg(1);
-        reads.cmd("XREVRANGE").arg(&self.stream).arg("+").arg("-").arg("COUNT").arg(1);
-        let (next, oldest, newest): (StreamRangeReply, StreamRangeReply, StreamRangeReply) =
-            self.lane.read_pipe(&reads).await?;
+        let mut next = cmd("XRANGE");
+        next.arg(&self.stream).arg(from).arg("+").arg("COUNT").arg(limit);
+        let mut oldest = cmd("XRANGE");
+        oldest.arg(&self.stream).arg("-").arg("+").arg("COUNT").arg(1);
+        let reads = [next, oldest, self.newest_entry()].map(|read| Call::command(&self.stream, read));
+        let replies: Vec<StreamRangeReply> = self.servers.read_all(Way::Fast, reads.into()).await?;
+        let Ok([next, oldest, newest]) = <[StreamRangeReply; 3]>::try_from(replies) else {
+            return Err(Unavailable::new("gateway", "three questions and not three answers"));
+        };
         let kept = position_of(&oldest)?..=position_of(&newest)?;
         if after != Position::START && !kept.contains(&after) {
             return Ok(Batch::Expired);
@@ -97,9 +111,8 @@ impl Feed for StreamFeed {
     }
 
     async fn end(&self) -> Result<Position, Unavailable> {
-        let mut read = cmd("XREVRANGE");
-        read.arg(&self.stream).arg("+").arg("-").arg("COUNT").arg(1);
-        position_of(&self.lane.read(&read).await?)
+        let call = Call::command(&self.stream, self.newest_entry());
+        position_of(&self.servers.read(Way::Fast, call).await?)
     }
 
     async fn grown(&self, position: Position) {

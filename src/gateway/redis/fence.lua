@@ -5,7 +5,6 @@
 local relayed = redis.call('HGET', KEYS[2], ARGV[1]) or '0-0'
 local ms, sequence = string.match(relayed, '(%d+)-(%d+)')
 ms, sequence = tonumber(ms), tonumber(sequence)
-local moved = false
 for i = 3, #ARGV, 6 do
   local entry_ms, entry_sequence = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
   local beyond = entry_ms > ms or (entry_ms == ms and entry_sequence > sequence)
@@ -15,7 +14,8 @@ for i = 3, #ARGV, 6 do
   for _, word in ipairs(tail) do event[#event + 1] = word end
   -- A repeated `revoked` does no harm. A repeated `active` could follow a `revoked`, so it is sent only the first time.
   if beyond or ARGV[i + 5] ~= '' then redis.call(unpack(event)) end
-  if beyond then ms, sequence, moved = entry_ms, entry_sequence, true end
+  if beyond then ms, sequence = entry_ms, entry_sequence end
 end
-if moved then redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f-%.0f', ms, sequence)) end
+-- Written though it may not have moved: whoever waits for replicas then waits for what others wrote before, too.
+redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f-%.0f', ms, sequence))
 return 0

@@ -3,10 +3,12 @@
 
 mod feed;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
-use redis::{Cmd, Pipeline, cmd};
-use tokio::try_join;
+use redis::cmd;
 
 pub(super) use feed::StreamFeed;
 
@@ -15,7 +17,7 @@ use crate::{
     base::Unavailable,
     engine::{
         Outbox,
-        redis::{Lane, Script},
+        redis::{Call, Script, Servers, hash_tag},
     },
 };
 
@@ -23,69 +25,69 @@ use crate::{
 /// `active` may take to arrive.
 const LEAST_KEPT: Duration = Duration::from_hours(24);
 
+/// Writes the events.
+static FENCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("fence.lua")));
+
 /// Writes the projection.
 pub struct RedisGateway {
-    lane: Lane,
-    fence: Script,
+    servers: Arc<Servers>,
     settings: Settings,
     positions: String,
     kept: Duration,
 }
 
 impl RedisGateway {
-    /// Over `lane`. `positions_prefix` is the store's key prefix: it keeps the bookkeeping of two stores that share a
+    /// On `servers`. `positions_prefix` is the store's key prefix: it keeps the bookkeeping of two stores that share a
     /// gateway apart. `retention` is how long a revoked session can be read.
     #[must_use]
-    pub fn new(lane: Lane, settings: Settings, positions_prefix: &str, retention: Duration) -> Self {
+    pub fn new(
+        servers: Arc<Servers>,
+        settings: Settings,
+        positions_prefix: &str,
+        retention: Duration,
+    ) -> Self {
         // In the stream's slot, since one script writes both.
-        let positions = format!("{positions_prefix}{{{}}}:pos", hash_tag(&settings.session_events_stream));
-        let fence = Script::new(include_str!("fence.lua"));
-        Self { lane, fence, settings, positions, kept: retention.max(LEAST_KEPT) }
+        let tag = hash_tag(settings.session_events_stream.as_bytes());
+        let positions = format!("{positions_prefix}{{{}}}:pos", String::from_utf8_lossy(tag));
+        Self { servers, settings, positions, kept: retention.max(LEAST_KEPT) }
     }
 
-    /// The events as readers follow them. `tail` is a connection of its own, since it waits.
+    /// The events as readers follow them.
     #[must_use]
-    pub fn feed(&self, tail: Lane) -> Arc<StreamFeed> {
-        StreamFeed::new(self.lane.clone(), tail, self.settings.session_events_stream.clone())
+    pub fn feed(&self) -> Arc<StreamFeed> {
+        StreamFeed::new(Arc::clone(&self.servers), self.settings.session_events_stream.clone())
     }
 
-    /// Makes `entries`, the next of `outbox`, visible to the gateway: first the cache records, then the events.
+    /// Makes `entries`, the next of `outbox`, visible to the gateway: first the cache records, then the events. Where
+    /// replicas must have a commit, they have this too: the entries will not be read again.
     pub(super) async fn apply(&self, outbox: Outbox, entries: &[Projected]) -> Result<(), Unavailable> {
-        let mut records = Pipeline::with_capacity(entries.len());
-        for entry in entries {
-            records.add_command(self.cache_record(&entry.record)).ignore();
-        }
-        let keys =
-            [self.settings.session_events_stream.clone().into_bytes(), self.positions.clone().into_bytes()];
-        let arguments = self.events(outbox, entries);
-        // Sent one behind the other on one connection, so the records are written first and nobody waits twice.
-        try_join!(
-            biased;
-            self.lane.pipe::<()>(&records),
-            self.lane.script::<redis::Value>(&self.fence, &keys, &arguments)
-        )?;
-        Ok(())
+        let records = entries.iter().map(|entry| self.cache_record(&entry.record)).collect();
+        let keys = vec![
+            self.settings.session_events_stream.clone().into_bytes(),
+            self.positions.clone().into_bytes(),
+        ];
+        let events = Call::script(&FENCE, keys, self.events(outbox, entries));
+        self.servers.write_in_order(records, events).await
     }
 
     /// Writes cache records anew, without events: nothing has changed.
     pub(super) async fn restore(&self, records: &[GatewayRecord]) -> Result<(), Unavailable> {
-        let mut sets = Pipeline::with_capacity(records.len());
-        for record in records {
-            sets.add_command(self.cache_record(record)).ignore();
-        }
-        self.lane.pipe(&sets).await
+        self.servers.write_all(records.iter().map(|record| self.cache_record(record)).collect()).await
     }
 
-    fn cache_record(&self, record: &GatewayRecord) -> Cmd {
+    fn cache_record(&self, record: &GatewayRecord) -> Call {
+        let key = format!("{}{}", self.settings.session_key_prefix, record.device_session_id);
         let mut set = cmd("SET");
-        set.arg(format!("{}{}", self.settings.session_key_prefix, record.device_session_id))
-            .arg(record.to_json());
+        set.arg(&key).arg(record.to_json());
         match record.status {
             // An active record never overwrites anything, and never expires.
             Status::Active => set.arg("NX"),
             Status::Revoked => set.arg("PX").arg(u64::try_from(self.kept.as_millis()).unwrap_or(u64::MAX)),
         };
-        set
+        // There is a record now, whoever wrote it, so this changes nothing.
+        let mut mark = cmd("APPEND");
+        mark.arg(&key).arg("");
+        Call::command(key, set).marked(mark)
     }
 
     fn events(&self, outbox: Outbox, entries: &[Projected]) -> Vec<Vec<u8>> {
@@ -107,22 +109,14 @@ impl RedisGateway {
     }
 }
 
-/// The part of `key` that Redis Cluster hashes (cluster specification, "hash tags").
-fn hash_tag(key: &str) -> &str {
-    key.split_once('{')
-        .and_then(|(_, rest)| rest.split_once('}'))
-        .map(|(tag, _)| tag)
-        .filter(|tag| !tag.is_empty())
-        .unwrap_or(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn positions_lie_in_the_streams_slot() {
-        let slot = |key: &str| crc16::State::<crc16::XMODEM>::calculate(hash_tag(key).as_bytes()) % 16_384;
+        let hash_tag = |key: &'static str| std::str::from_utf8(hash_tag(key.as_bytes())).unwrap();
+        let slot = |tag: &str| crc16::State::<crc16::XMODEM>::calculate(tag.as_bytes()) % 16_384;
         for stream in ["gateway:session_events", "{gw}:events", "a{}b", "{{x}}", "a{b"] {
             let positions = format!("authsession:{{{}}}:pos", hash_tag(stream));
             if !hash_tag(stream).contains(['{', '}']) {

@@ -1,0 +1,139 @@
+//! A real Redis Cluster for tests.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::{RedisServer, free_port, wait_until};
+
+const SLOTS: usize = 16_384;
+
+/// Masters with equal shares of the slots, and replicas of them. Dropped, all are killed.
+pub(crate) struct RedisCluster {
+    servers: Vec<RedisServer>,
+    masters: usize,
+}
+
+impl RedisCluster {
+    /// So many masters and, in turn for each, so many replicas; each master that has one acknowledges writes with it.
+    pub(crate) fn start(masters: usize, replicas: usize) -> Self {
+        let servers: Vec<RedisServer> = (0..masters + replicas).map(|_| node()).collect();
+        let cluster = Self { servers, masters };
+        let first = &cluster.servers[0];
+        for (at, server) in cluster.servers.iter().enumerate() {
+            let () = server.run(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
+            let bus = bus_port(server);
+            let () = first.run(&["CLUSTER", "MEET", "127.0.0.1", &server.port().to_string(), &bus]);
+        }
+        for (at, master) in cluster.masters().iter().enumerate() {
+            let (from, to) = (SLOTS * at / masters, SLOTS * (at + 1) / masters - 1);
+            let () = master.run(&["CLUSTER", "ADDSLOTSRANGE", &from.to_string(), &to.to_string()]);
+        }
+        for (at, replica) in cluster.servers[masters..].iter().enumerate() {
+            let id: String = cluster.servers[at % masters].run(&["CLUSTER", "MYID"]);
+            wait_until("the replica knows its master", || {
+                replica.try_run::<()>(&["CLUSTER", "REPLICATE", &id]).is_ok()
+            });
+        }
+        cluster.wait_until_whole();
+        cluster
+    }
+
+    /// Three masters with a replica each, which the tests of this binary share while at least one of them runs.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<RedisCluster>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let cluster = Arc::new(Self::start(3, 3));
+            *shared = Arc::downgrade(&cluster);
+            cluster
+        })
+    }
+
+    /// Every server, those first that were masters at the start.
+    pub(crate) fn servers(&self) -> &[RedisServer] {
+        &self.servers
+    }
+
+    /// Those that were masters at the start.
+    pub(crate) fn masters(&self) -> &[RedisServer] {
+        &self.servers[..self.masters]
+    }
+
+    /// A replica, at the start, of that master.
+    pub(crate) fn replica_of(&self, master: usize) -> &RedisServer {
+        &self.servers[self.masters + master]
+    }
+
+    /// All servers, comma-separated.
+    pub(crate) fn addr(&self) -> String {
+        self.servers.iter().map(RedisServer::addr).collect::<Vec<_>>().join(",")
+    }
+
+    /// Runs one command, whose key comes second, on the master that has it. Blocking.
+    pub(crate) fn run<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        self.server_of(command[1]).run(command)
+    }
+
+    /// The master that has `key` now.
+    pub(crate) fn server_of(&self, key: &str) -> &RedisServer {
+        let mut found = None;
+        wait_until("a master has the key", || {
+            let has = |server: &&RedisServer| server.try_run::<u64>(&["EXISTS", key]).is_ok();
+            found = self.servers.iter().find(has);
+            found.is_some()
+        });
+        found.expect("a master")
+    }
+
+    /// Waits until every server that runs sees every slot served, and every master has its replicas.
+    pub(crate) fn wait_until_whole(&self) {
+        wait_until("the cluster is whole", || {
+            self.servers.iter().all(|server| {
+                let info: String = server.try_run(&["CLUSTER", "INFO"]).unwrap_or_default();
+                let nodes: String = server.try_run(&["CLUSTER", "NODES"]).unwrap_or_default();
+                let replicas = self.servers.len() - self.masters;
+                info.contains("cluster_state:ok")
+                    && nodes.lines().count() == self.servers.len()
+                    && nodes.lines().filter(|line| line.contains("slave")).count() == replicas
+            })
+        });
+        for master in self.masters() {
+            let of_it = self.servers[self.masters..].iter().filter(|replica| {
+                replica.info("replication").contains(&format!("master_port:{}\r", master.port()))
+            });
+            let all = of_it.count().to_string();
+            let mut connection = master.connect();
+            let key = key_of(master);
+            wait_until("the replicas acknowledge writes", || {
+                let set = super::query::<()>(&mut connection, &["SET", &key, ""]);
+                let acks = super::query::<String>(&mut connection, &["WAIT", &all, "100"]);
+                set.is_ok() && acks.is_ok_and(|acks| acks == all)
+            });
+        }
+    }
+}
+
+/// A key that `master` has.
+fn key_of(master: &RedisServer) -> String {
+    let keys = (0..1000).map(|number| format!("harness:probe:{number}"));
+    let mut keys = keys.filter(|key| master.try_run::<u64>(&["EXISTS", key]).is_ok());
+    keys.next().expect("a key in a slot of this master")
+}
+
+fn node() -> RedisServer {
+    let bus = free_port().to_string();
+    RedisServer::with(&[
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        &bus,
+        "--cluster-node-timeout",
+        "1500",
+        "--cluster-allow-replica-migration",
+        "no",
+    ])
+}
+
+fn bus_port(server: &RedisServer) -> String {
+    let answer: Vec<String> = server.run(&["CONFIG", "GET", "cluster-port"]);
+    answer[1].clone()
+}

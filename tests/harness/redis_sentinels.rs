@@ -1,0 +1,100 @@
+//! A real master with replicas, watched by real sentinels, for tests.
+
+use std::{fmt::Write as _, thread};
+
+use tempfile::TempDir;
+
+use super::{Process, RedisServer, connect, free_port, log, query, send_signal, spawn, wait_until};
+
+/// Three sentinels and the servers that they watch, under the name `mymaster`. Dropped, all are killed.
+pub(crate) struct RedisSentinels {
+    servers: Vec<RedisServer>,
+    sentinels: Vec<Sentinel>,
+}
+
+struct Sentinel {
+    port: u16,
+    dir: TempDir,
+    process: Option<Process>,
+}
+
+impl RedisSentinels {
+    /// A master with so many replicas.
+    pub(crate) fn start(replicas: usize) -> Self {
+        let master = RedisServer::start();
+        let port = master.port();
+        let mut servers = vec![master];
+        for _ in 0..replicas {
+            let replica = RedisServer::replica_of(&servers[0]);
+            servers.push(replica);
+        }
+        let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(port)).collect();
+        let watched = Self { servers, sentinels };
+        wait_until("the sentinels know everybody", || {
+            watched.sentinels.iter().all(|sentinel| {
+                let info = sentinel.ask::<String>(&["INFO", "sentinel"]).unwrap_or_default();
+                info.contains(&format!("status=ok,address=127.0.0.1:{port},slaves={replicas},sentinels=3"))
+            })
+        });
+        watched
+    }
+
+    /// The sentinels, comma-separated.
+    pub(crate) fn addr(&self) -> String {
+        let addrs = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port));
+        addrs.collect::<Vec<_>>().join(",")
+    }
+
+    /// The server that a sentinel calls the master now.
+    pub(crate) fn master(&self) -> &RedisServer {
+        let (_, port): (String, u16) =
+            self.sentinels[1].ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"]).expect("a master");
+        self.servers.iter().find(|server| server.port() == port).expect("one of ours")
+    }
+
+    /// Asks the sentinels to make another server the master, and waits until they have.
+    pub(crate) fn fail_over(&self) {
+        let before = self.master().port();
+        wait_until("a sentinel begins a failover", || {
+            self.sentinels[1].ask::<()>(&["SENTINEL", "FAILOVER", "mymaster"]).is_ok()
+        });
+        wait_until("there is another master", || self.master().port() != before);
+    }
+
+    /// Stops the first sentinel in its tracks.
+    pub(crate) fn pause_a_sentinel(&self) {
+        send_signal("STOP", self.sentinels[0].process.as_ref().expect("a running sentinel").pid);
+    }
+}
+
+impl Sentinel {
+    fn start(master: u16) -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let port = free_port();
+        let mut config =
+            format!("port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n");
+        for option in ["down-after-milliseconds mymaster 1000", "failover-timeout mymaster 4000"] {
+            writeln!(config, "sentinel {option}").expect("a string takes everything");
+        }
+        std::fs::write(dir.path().join("sentinel.conf"), config).expect("a file");
+        let process = Some(spawn(&["sentinel.conf", "--sentinel"], &dir));
+        let sentinel = Self { port, dir, process };
+        wait_until("the sentinel answers", || sentinel.ask::<String>(&["PING"]).is_ok());
+        sentinel
+    }
+
+    fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
+        query(&mut connect(self.port)?, command)
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.end();
+        }
+        if thread::panicking() {
+            eprintln!("log of the test's sentinel on port {}:\n{}", self.port, log(&self.dir));
+        }
+    }
+}
