@@ -88,11 +88,11 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
     };
     let challenges = Challenges::new(dependencies, config.challenge.clone());
     let watches = Part { tasks: evictions.iter().map(eviction_task).collect(), ..Part::default() };
-    let parts = vec![challenges.part(), sessions.part(), gateway, watches, keys_part(keys.clone())];
+    let parts = vec![challenges.part(), sessions.part(), gateway, keys_part(keys.clone()), watches];
     Ok(assemble(config, world, parts, &probe(engine, keys, evictions)))
 }
 
-/// The store answers, and its secrets are those of this process; and what the operators of Redis should know.
+/// The store answers, with the secrets that this process knows; and what the operators of Redis should know.
 fn probe(engine: Arc<dyn Engine>, keys: Arc<Keys>, evictions: Vec<Arc<EvictionWatch>>) -> Probe {
     Arc::new(move || {
         let warnings = evictions.iter().filter_map(|watch| watch.warning()).collect();

@@ -6,12 +6,13 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Session, SessionId, Sessions, block_user, revoke_device_session};
 use crate::{
     base::{Cause, Email},
-    http::{Json, Object, Path, Problem, Routes, present},
+    http::{Json, JsonElements, Object, Path, Problem, Routes, json_list, present},
     users::Subject,
 };
 
@@ -43,9 +44,20 @@ async fn list_user_sessions(
     Path(user_id): Path,
 ) -> Result<Response, Problem> {
     let user_id = parse_user_id(user_id)?;
-    let list = sessions.list_user_sessions(&user_id).await.map_err(Error::from)?;
-    let sessions = list.iter().map(SessionDto::of).collect();
-    Ok(Json(ListUserSessionsResponse { sessions }).into_response())
+    let mut listing = sessions.list_user_sessions(&user_id).await.map_err(Error::from)?;
+    // Read before the answer begins, while it can still be an error.
+    let first = listing.next().await.map_err(Error::from)?;
+    if listing.is_done() {
+        let sessions = first.iter().map(SessionDto::of).collect();
+        return Ok(Json(ListUserSessionsResponse { sessions }).into_response());
+    }
+    let rest = stream::try_unfold(listing, async |mut listing| {
+        let page = listing.next().await.map_err(|error| error.source)?;
+        Ok((!page.is_empty()).then_some((page, listing)))
+    });
+    let pages = stream::once(async { Ok(first) }).chain(rest);
+    let json = pages.map(|page| page.and_then(|page| JsonElements::of(page.iter().map(SessionDto::of))));
+    Ok(json_list("sessions", json))
 }
 
 async fn revoke_device_session(

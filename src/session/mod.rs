@@ -9,6 +9,7 @@ mod census;
 mod error;
 mod get_session;
 mod http;
+mod job;
 mod list_user_sessions;
 mod model;
 mod open;
@@ -18,6 +19,7 @@ mod revoke_device_session;
 mod settings;
 mod store;
 mod unfinished;
+mod walk;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use async_trait::async_trait;
 
 pub use census::{Census, Roll, RollPage};
 pub use error::Error;
+pub use list_user_sessions::Listing;
 pub use model::{Revocation, Session, SessionId};
 pub use open::{Opening, Request as OpenRequest};
 pub use record::{Announced, Announcement};

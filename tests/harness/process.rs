@@ -97,6 +97,16 @@ impl Service {
         eventually("the code is in the log", find).await
     }
 
+    /// Kilobytes of memory that the process has had at most, and has now.
+    pub fn memory(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+            line.trim().trim_end_matches(" kB").parse().expect("kilobytes")
+        };
+        (of("VmHWM:"), of("VmRSS:"))
+    }
+
     /// SIGTERM.
     pub fn terminate(&self) {
         self.signal("TERM");

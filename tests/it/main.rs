@@ -57,6 +57,8 @@ mod journeys;
 mod lanes;
 mod late_writes;
 mod list_user_sessions;
+mod long_lists;
+mod lost_store;
 mod mail_service;
 mod openapi;
 mod outages;
