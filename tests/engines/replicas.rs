@@ -79,3 +79,24 @@ async fn waiting_for_replicas_holds_up_no_reads() {
         assert!(commit.await.unwrap().is_err(), "there is no replica");
     }
 }
+
+/// What a failover may yet undo is told to nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_announcement_is_read_once_a_replica_has_it() {
+    let master = RedisServer::start();
+    let replica = RedisServer::replica_of(&master);
+    let engine = Redis::new(&settings(&master.addr(), &[("MIN_REPLICAS", "1")]));
+    let outbox = engine.outbox_of(collection("a:x").shard);
+    let mut commit = session("one");
+    commit.announce(b"one".into());
+    engine.commit(commit).await.unwrap();
+    assert_eq!(engine.pending(outbox, 10).await.unwrap().len(), 1);
+    replica.pause();
+    let mut commit = session("two");
+    commit.announce(b"two".into());
+    assert!(engine.commit(commit).await.is_err());
+    assert!(engine.pending(outbox, 10).await.is_err(), "the second is on the master only");
+    replica.resume();
+    until("both are told", async || engine.pending(outbox, 10).await.is_ok_and(|entries| entries.len() == 2))
+        .await;
+}

@@ -1,10 +1,9 @@
 //! A cluster: which server has which slots, kept up to date, and what to do when a server says that it has not.
 //!
-//! The map is read from any server that answers: every few seconds, and at once when a call meets something that the map
-//! does not show.
+//! `survey` keeps the map.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,11 +12,11 @@ use futures_util::{
     FutureExt as _,
     future::{join_all, select_ok},
 };
-use redis::{ConnectionAddr, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, cmd};
+use redis::{ConnectionAddr, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::{
     sync::{Notify, watch},
     task::yield_now,
-    time::{Instant, sleep, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -28,15 +27,12 @@ use super::{
     durable::Answers,
     node::{How, Node},
     servers::together,
-    settings::Role,
-    slots::{Range, Slots, rows},
-    topology::{dial, failed},
+    slots::Slots,
+    topology::failed,
 };
 
-/// How old the map may get.
-const INTERVAL: Duration = Duration::from_secs(2);
 /// The least time between two looks, and how long a call waits that the cluster cannot serve just now.
-const PAUSE: Duration = Duration::from_millis(40);
+pub(super) const PAUSE: Duration = Duration::from_millis(40);
 /// How often a call goes where it is sent before it takes a breath: two servers may send it to and fro for a moment.
 const HOPS: usize = 3;
 
@@ -55,18 +51,18 @@ pub(super) struct Cluster {
     _survey: DropGuard,
 }
 
-struct Known {
-    settings: Arc<Settings>,
-    dependency: &'static str,
+pub(super) struct Known {
+    pub(super) settings: Arc<Settings>,
+    pub(super) dependency: &'static str,
     /// Every server that we have connections to, by place.
-    nodes: Mutex<HashMap<String, Arc<Node>>>,
-    map: watch::Sender<Map>,
+    pub(super) nodes: Mutex<HashMap<String, Arc<Node>>>,
+    pub(super) map: watch::Sender<Map>,
     /// Calls tell that the map is wrong.
-    wanted: Notify,
+    pub(super) wanted: Notify,
 }
 
 #[derive(Clone)]
-enum Map {
+pub(super) enum Map {
     /// Nobody has been asked yet.
     Soon,
     /// Nobody has ever answered.
@@ -97,7 +93,7 @@ impl Cluster {
         });
         let stop = CancellationToken::new();
         let survey = Arc::clone(&known);
-        tokio::spawn(stop.clone().run_until_cancelled_owned(async move { survey.keep().await }));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move { survey.keep_surveying().await }));
         Self { known, _survey: stop.drop_guard() }
     }
 
@@ -232,7 +228,7 @@ impl Known {
     }
 
     /// The server at `place`, with the connections that we have to it.
-    fn node_at(&self, place: ConnectionAddr) -> Arc<Node> {
+    pub(super) fn node_at(&self, place: ConnectionAddr) -> Arc<Node> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         let node = nodes
             .entry(place.to_string())
@@ -268,83 +264,5 @@ impl Known {
                 return Err(failed("no server of the cluster has this slot"));
             }
         }
-    }
-
-    /// Keeps the map up to date, for ever.
-    async fn keep(&self) {
-        let mut turn = 0;
-        loop {
-            match self.survey(turn).await {
-                Ok(slots) => drop(self.map.send_replace(Map::Is(Arc::new(slots)))),
-                Err(error) => {
-                    let mut first = false;
-                    self.map.send_if_modified(|map| {
-                        first = matches!(map, Map::Soon);
-                        let never = !matches!(map, Map::Is(_));
-                        if never {
-                            *map = Map::Away(error.clone());
-                        }
-                        never
-                    });
-                    if first {
-                        tracing::warn!(dependency = self.dependency, error = %error, "the Redis cluster is away");
-                    }
-                }
-            }
-            // Another server is asked each time: one that is cut off from the others does not know it.
-            turn += 1;
-            sleep(PAUSE).await;
-            drop(timeout(INTERVAL, self.wanted.notified()).await);
-        }
-    }
-
-    /// The map as the first server that answers has it.
-    async fn survey(&self, turn: usize) -> RedisResult<Slots> {
-        let places = self.places();
-        let begin = turn.checked_rem(places.len()).unwrap_or_default();
-        // One that is frozen must not hold up the rest for long.
-        let patience = self.settings.operation_timeout() / 2;
-        let mut error = failed("no server of the cluster is known");
-        for place in places.iter().cycle().skip(begin).take(places.len()) {
-            match timeout(patience, self.ask(place)).await {
-                Ok(Ok(slots)) => return Ok(slots),
-                Ok(Err(cause)) => error = cause,
-                Err(_late) => error = failed("a server of the cluster does not answer"),
-            }
-        }
-        Err(error)
-    }
-
-    /// Whom to ask: the masters, then the places that the operator has named.
-    fn places(&self) -> Vec<ConnectionAddr> {
-        let mut places: Vec<ConnectionAddr> = Vec::new();
-        if let Map::Is(slots) = &*self.map.borrow() {
-            places.extend(slots.nodes().filter_map(|node| node.place().cloned()));
-        }
-        places.extend(self.settings.places().iter().cloned());
-        let mut seen = HashSet::new();
-        places.retain(|place| seen.insert(place.to_string()));
-        places
-    }
-
-    async fn ask(&self, place: &ConnectionAddr) -> RedisResult<Slots> {
-        let mut connection = dial(&self.settings, place, Role::Server, CancellationToken::new()).await?;
-        let rows = rows(cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?)?;
-        if rows.is_empty() {
-            return Err(failed("a server of the cluster knows of no slots"));
-        }
-        let ranges = rows.into_iter().map(|row| {
-            let place = match row.host {
-                Some(host) => sibling(place, &host, row.port),
-                None => with_port(place, row.port),
-            };
-            Range { first: row.first, last: row.last, node: self.node_at(place) }
-        });
-        let slots = Slots::new(ranges.collect());
-        // Connections to those that have no slots any more are closed.
-        let current: HashSet<String> =
-            slots.nodes().filter_map(|node| node.place().map(ToString::to_string)).collect();
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).retain(|place, _| current.contains(place));
-        Ok(slots)
     }
 }

@@ -1,8 +1,8 @@
 //! Redis as an engine: one hash a collection, one stream a shard's outbox, one Lua script for every commit. Start with
 //! [`Redis`]; [`Servers`], [`Call`] and [`Script`] are the kit for whoever else talks to a Redis.
 //!
-//! From the outside in: `servers` sends a call to the server that has its key, `cluster` knows which one that is, `node` is
-//! one server, `lane` one connection to it, `link` keeps that connection alive, `topology` opens it.
+//! From the outside in: `servers` sends a call to the server that has its key, `cluster` knows which one that is (`survey`
+//! keeps its map), `node` is one server, `lane` one connection to it, `link` keeps that connection alive, `topology` opens it.
 //!
 //! Nothing here connects before it is asked to, and nothing waits longer than the operation timeout.
 
@@ -21,6 +21,7 @@ mod sentinel;
 mod servers;
 mod settings;
 mod slots;
+mod survey;
 mod tls;
 mod topology;
 mod walk;
