@@ -4,9 +4,9 @@ use tracing::info;
 
 use super::{
     Error, Revocation, SessionId, Sessions,
+    job::job_item,
     record::{Blocked, Job},
     revoke_all_user_sessions::CHUNK,
-    store::job_item,
 };
 use crate::{
     base::Cause,

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::{
-    record::{Announced, Revoked},
-    store::{id_of, kept},
+    record::{Active, Announced, Revoked},
+    store::{id_of, place_in},
 };
 use crate::{
     base::Unavailable,
-    engine::{Collection, Collections, Cursor, Engine, Item, Place, record::Record},
+    engine::{Collection, Collections, Cursor, Engine, Item, record::Record},
 };
 
 /// Walks through every session of a store, in memory for one page.
@@ -70,7 +70,7 @@ impl Census {
         let page = self.engine.list(user, from, limit).await?;
         let mut read = RollPage { next: page.next, ..RollPage::default() };
         for (name, bytes) in page.items {
-            match session_in(roll, &user.item(name), bytes) {
+            match session_in(roll, &user.item(name), &bytes) {
                 Ok(session) => read.sessions.push(session),
                 // One damaged record must not keep all others from the gateway.
                 Err(error) => {
@@ -83,21 +83,11 @@ impl Census {
     }
 }
 
-fn session_in(roll: Roll, item: &Item, bytes: Vec<u8>) -> Result<Announced, Unavailable> {
+fn session_in(roll: Roll, item: &Item, bytes: &[u8]) -> Result<Announced, Unavailable> {
     let id = id_of(&place_in(&item.collection)?, item)?;
     Ok(Announced::of(match roll {
-        Roll::Active => kept(item, id, bytes)?.session,
+        Roll::Active => Active::decode(item, bytes)?.into_session(id),
         // Also one whose time is over: as long as it is here, the gateway may have it as active.
-        Roll::Revoked => Revoked::decode(item, &bytes)?.into_session(id),
+        Roll::Revoked => Revoked::decode(item, bytes)?.into_session(id),
     }))
-}
-
-/// Whose sessions `collection` has.
-fn place_in(collection: &Collection) -> Result<Place, Unavailable> {
-    let prefix =
-        format!("{}{}", collection.shard.tag(), collection.name.split_once(':').unwrap_or_default().1);
-    match Place::split(&prefix) {
-        Some((place, "")) => Ok(place),
-        Some(_) | None => Err(Unavailable::new("store", format!("a strange collection {}", collection.name))),
-    }
 }

@@ -5,16 +5,14 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, mem, sync::Arc};
 
-use tracing::warn;
-
-use super::{Session, Sessions, store::Kept};
+use super::{Session, Sessions};
 use crate::{
     base::{Timestamp, Unavailable},
-    engine::{Item, Place},
+    engine::Place,
 };
 
 /// How many sessions are read at once.
-const PAGE: usize = 500;
+pub(super) const PAGE: usize = 500;
 
 /// How many are kept whole.
 const FEW: usize = 1000;
@@ -36,11 +34,11 @@ impl Sessions {
     /// Every session of `user_id` that may be read, active or revoked; none for a user nobody has heard of.
     pub async fn list_user_sessions(self: &Arc<Self>, user_id: &str) -> Result<Listing, Unavailable> {
         let place = self.keys.names().await?.place("user", user_id);
-        let mut seen = Seen::default();
+        let mut found = Found::default();
         let mut from = None;
         loop {
             let page = self.store.active_page(&place, from.as_ref(), PAGE).await?;
-            seen.add(page.sessions.into_iter().map(|kept| kept.session));
+            found.add(page.sessions.into_iter().map(|kept| kept.session).collect());
             from = page.next;
             if from.is_none() {
                 break;
@@ -49,48 +47,15 @@ impl Sessions {
         // Read second: a session that is revoked between the two is seen twice rather than missed.
         loop {
             let page = self.store.revoked_page(&place, from.as_ref(), PAGE, self.now()).await?;
-            seen.add(page.sessions.into_iter());
+            found.add(page.sessions);
             self.forget(&place, page.over).await;
             from = page.next;
             if from.is_none() {
                 break;
             }
         }
-        let (ready, order) = seen.sorted();
+        let (ready, order) = found.sorted();
         Ok(Listing { sessions: self.clone(), place, order, ready })
-    }
-
-    /// A user's active sessions, each once, in no order.
-    pub(super) async fn all_active(&self, place: &Place) -> Result<Vec<Kept>, Unavailable> {
-        let (mut all, mut from) = (BTreeMap::new(), None);
-        loop {
-            let page = self.store.active_page(place, from.as_ref(), PAGE).await?;
-            all.extend(page.sessions.into_iter().map(|kept| (kept.session.id.suffix, kept)));
-            from = page.next;
-            if from.is_none() {
-                return Ok(all.into_values().collect());
-            }
-        }
-    }
-
-    /// Housekeeping for users whom nobody lists: now and then a revoke looks for sessions whose time is over.
-    pub(super) async fn forget_now_and_then(&self, place: &Place) {
-        const ONE_IN: u64 = 16;
-        if self.world.below(ONE_IN) == 0
-            && let Ok(page) = self.store.revoked_page(place, None, PAGE, self.now()).await
-        {
-            self.forget(place, page.over).await;
-        }
-    }
-
-    /// Throws revoked sessions away whose time is over. A failure is no reason to fail whoever came across them.
-    async fn forget(&self, place: &Place, over: Vec<Item>) {
-        if over.is_empty() {
-            return;
-        }
-        if let Err(error) = self.store.forget(place, over).await {
-            warn!(cause = %error.source, "revoked sessions whose time is over stay for now");
-        }
     }
 }
 
@@ -118,21 +83,21 @@ impl Listing {
 
 /// What the walk has seen so far.
 #[derive(Default)]
-struct Seen {
+struct Found {
     few: BTreeMap<[u8; 16], Session>,
     /// All of them, from when on there are many.
     many: Vec<Key>,
 }
 
-impl Seen {
-    fn add(&mut self, sessions: impl Iterator<Item = Session>) {
+impl Found {
+    fn add(&mut self, sessions: Vec<Session>) {
         if self.many.is_empty() {
-            self.few.extend(sessions.map(|session| (session.id.suffix, session)));
+            self.few.extend(sessions.into_iter().map(|session| (session.id.suffix, session)));
             if self.few.len() > FEW {
                 self.many = mem::take(&mut self.few).values().map(key).collect();
             }
         } else {
-            self.many.extend(sessions.map(|session| key(&session)));
+            self.many.extend(sessions.iter().map(key));
         }
     }
 

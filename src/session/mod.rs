@@ -7,9 +7,9 @@
 mod block_user;
 mod census;
 mod error;
-mod find_all;
 mod get_session;
 mod http;
+mod job;
 mod list_user_sessions;
 mod model;
 mod open;
@@ -19,6 +19,7 @@ mod revoke_device_session;
 mod settings;
 mod store;
 mod unfinished;
+mod walk;
 
 use std::sync::Arc;
 

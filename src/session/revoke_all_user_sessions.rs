@@ -7,8 +7,9 @@ use tracing::info;
 
 use super::{
     Error, Revocation, SessionId, Sessions,
+    job::job_item,
     record::Job,
-    store::{ActivePage, Found, Kept, job_item},
+    store::{ActivePage, Found, Kept},
 };
 use crate::{
     base::{Cause, Unavailable},

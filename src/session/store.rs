@@ -13,6 +13,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
+    job::job_item,
     model::{Revocation, Session, SessionId},
     record::{Active, Announcement, Blocked, Job, Revoked},
 };
@@ -91,6 +92,39 @@ impl Store {
         let record = Revoked::decode(&item, &bytes)?;
         let readable = now < record.expires_at;
         Ok(if readable { Found::Revoked(record.into_session(id.clone())) } else { Found::Nothing })
+    }
+
+    /// Those of a user's sessions that may be read, in the order of `suffixes`.
+    pub(super) async fn find_all(
+        &self,
+        place: &Place,
+        suffixes: &[[u8; 16]],
+        now: Timestamp,
+    ) -> Result<Vec<Session>, Unavailable> {
+        let items = |collection: Collection, of: &[[u8; 16]]| -> Vec<Item> {
+            of.iter().map(|suffix| collection.item(*suffix)).collect()
+        };
+        let mut found = BTreeMap::new();
+        // Active first, as above.
+        let actives = items(active(place), suffixes);
+        for (item, bytes) in actives.iter().zip(self.engine.get(&actives).await?) {
+            if let Some(bytes) = bytes {
+                let session = Active::decode(item, &bytes)?.into_session(id_of(place, item)?);
+                found.insert(session.id.suffix, session);
+            }
+        }
+        let rest: Vec<[u8; 16]> =
+            suffixes.iter().filter(|suffix| !found.contains_key(*suffix)).copied().collect();
+        let ended = items(revoked(place), &rest);
+        for (item, bytes) in ended.iter().zip(self.engine.get(&ended).await?) {
+            let Some(bytes) = bytes else { continue };
+            let record = Revoked::decode(item, &bytes)?;
+            if now < record.expires_at {
+                let session = record.into_session(id_of(place, item)?);
+                found.insert(session.id.suffix, session);
+            }
+        }
+        Ok(suffixes.iter().filter_map(|suffix| found.remove(suffix)).collect())
     }
 
     /// Opens `session` unless the user is blocked or has `limit` sessions already.
@@ -214,39 +248,13 @@ impl Store {
         commit.delete(flag(place));
         self.engine.commit(commit).await.map(drop)
     }
-
-    /// Every unfinished revocation of many sessions: its item and what that holds.
-    pub(super) async fn jobs(&self) -> Result<Vec<(Item, Vec<u8>)>, Unavailable> {
-        let mut jobs = Vec::new();
-        for shard in self.engine.populated("j").await? {
-            let collection = Collection::new(shard, "j");
-            let mut from = None;
-            loop {
-                let page = self.engine.list(&collection, from.as_ref(), 100).await?;
-                jobs.extend(page.items.into_iter().map(|(name, bytes)| (collection.item(name), bytes)));
-                from = page.next;
-                if from.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(jobs)
-    }
-
-    /// The work is done, unless somebody has ordered more since.
-    pub(super) async fn finish_job(&self, item: Item, job: &[u8]) -> Result<(), Unavailable> {
-        let mut commit = Commit::on(item.collection.shard);
-        commit.unchanged(item.clone(), Some(job));
-        commit.delete(item);
-        self.engine.commit(commit).await.map(drop)
-    }
 }
 
-pub(super) fn active(place: &Place) -> Collection {
+fn active(place: &Place) -> Collection {
     place.collection("a")
 }
 
-pub(super) fn revoked(place: &Place) -> Collection {
+fn revoked(place: &Place) -> Collection {
     place.collection("r")
 }
 
@@ -254,23 +262,19 @@ fn flag(place: &Place) -> Item {
     place.collection("b").item("b")
 }
 
-/// A revoke-all and a block have jobs of their own: one must not take the other's place.
-pub(super) fn job_item(place: &Place, job: &Job) -> Item {
-    let kind = if job.later_ones_too { b'b' } else { b'a' };
-    let name: Vec<u8> = std::iter::once(kind).chain(place.key.bytes()).collect();
-    Collection::new(place.shard, "j").item(name)
-}
-
-/// Whose sessions the job at `item` is about.
-pub(super) fn place_of(item: &Item) -> Result<Place, Unavailable> {
-    let key = item.name.get(1..).and_then(|key| String::from_utf8(key.to_vec()).ok());
-    let key = key.ok_or_else(|| Unavailable::new("store", "a job with a strange name"))?;
-    Ok(Place { shard: item.collection.shard, key })
-}
-
-pub(super) fn kept(item: &Item, id: SessionId, bytes: Vec<u8>) -> Result<Kept, Unavailable> {
+fn kept(item: &Item, id: SessionId, bytes: Vec<u8>) -> Result<Kept, Unavailable> {
     let session = Active::decode(item, &bytes)?.into_session(id);
     Ok(Kept { session, bytes })
+}
+
+/// Whose sessions `collection` has.
+pub(super) fn place_in(collection: &Collection) -> Result<Place, Unavailable> {
+    let prefix =
+        format!("{}{}", collection.shard.tag(), collection.name.split_once(':').unwrap_or_default().1);
+    match Place::split(&prefix) {
+        Some((place, "")) => Ok(place),
+        Some(_) | None => Err(Unavailable::new("store", format!("a strange collection {}", collection.name))),
+    }
 }
 
 /// The session at `item`, one of the sessions at `place`.

@@ -4,11 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tracing::{info, warn};
 
-use super::{
-    Sessions,
-    record::Job,
-    store::{ActivePage, place_of},
-};
+use super::{Sessions, job::place_of, record::Job, store::ActivePage};
 use crate::{
     base::Unavailable,
     engine::{Item, Place, record::Record},

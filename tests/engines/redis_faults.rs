@@ -250,7 +250,8 @@ async fn passwords_databases_and_unix_sockets_work() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_walk_that_meets_a_restarted_server_begins_again_and_misses_nothing() {
     let server = RedisServer::durable();
-    let engine = Redis::new(&settings(&server.addr(), &[]));
+    // 500 synced commits: a busy disk may stall for longer than the default timeout.
+    let engine = Redis::new(&settings(&server.addr(), &[("OPERATION_TIMEOUT", "5s")]));
     for number in 0..500 {
         let x = collection(&format!("a:{number}"));
         let mut commit = Commit::on(x.shard);

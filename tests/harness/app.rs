@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::{
     Gateway, Operator, Visitor, Wire,
     clock::FakeClock,
-    redis::{RedisServer, fresh_prefix},
+    redis::{RedisCluster, RedisServer, fresh_prefix},
     upstreams::{MailService, UserService},
 };
 
@@ -26,6 +26,8 @@ use super::{
 pub enum Store {
     Embedded,
     Redis,
+    /// Three masters with a replica each.
+    Cluster,
 }
 
 /// A service that is about to start.
@@ -85,15 +87,21 @@ impl Setup {
         let users = UserService::start().await;
         let dir = TempDir::new().expect("a temporary directory");
         let prefix = fresh_prefix();
+        let cluster = (self.store == Store::Cluster).then(RedisCluster::shared);
         let redis = match self.store {
-            Store::Embedded => None,
+            Store::Embedded | Store::Cluster => None,
             Store::Redis => Some(self.server.clone().unwrap_or_else(RedisServer::shared)),
         };
         let mut settings = defaults(&mail, &dir, &prefix);
         if let Some(redis) = &redis {
             settings.insert("AUTHSESSION_REDIS_ADDR".into(), redis.addr());
         }
+        if let Some(cluster) = &cluster {
+            settings.insert("AUTHSESSION_REDIS_MODE".into(), "cluster".into());
+            settings.insert("AUTHSESSION_REDIS_ADDR".into(), cluster.addr());
+        }
         if let Some(gateway) = &self.gateway {
+            settings.insert("AUTHSESSION_GATEWAY_REDIS_MODE".into(), "standalone".into());
             settings.insert("AUTHSESSION_GATEWAY_REDIS_ADDR".into(), gateway.addr());
         }
         if self.rest_users {
@@ -109,7 +117,7 @@ impl Setup {
         let clock = FakeClock::new();
         let running = Running::start(&settings, &clock).await;
         let gateway_redis = self.gateway.or_else(|| redis.clone());
-        App { running, clock, mail, users, redis, gateway_redis, settings, _dir: dir }
+        App { running, clock, mail, users, redis, cluster, gateway_redis, settings, _dir: dir }
     }
 }
 
@@ -123,6 +131,7 @@ pub struct App {
     /// Knows the users, where the test asked for [`Setup::rest_users`].
     pub users: UserService,
     redis: Option<Arc<RedisServer>>,
+    cluster: Option<Arc<RedisCluster>>,
     gateway_redis: Option<Arc<RedisServer>>,
     settings: BTreeMap<String, String>,
     _dir: TempDir,
@@ -154,7 +163,12 @@ impl App {
         self.redis.as_ref()
     }
 
-    /// The Redis that the gateway reads, where there is one.
+    /// The cluster under the store, where there is one.
+    pub fn cluster(&self) -> Option<&Arc<RedisCluster>> {
+        self.cluster.as_ref()
+    }
+
+    /// The Redis server that the gateway reads, where there is one.
     pub fn gateway_redis(&self) -> Option<&Arc<RedisServer>> {
         self.gateway_redis.as_ref()
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{App, Feed, actors::Device, eventually, redis::RedisServer};
+use super::{App, Feed, actors::Device, eventually};
 
 /// The gateway's view of one service.
 pub struct Gateway<'a> {
@@ -18,7 +18,7 @@ impl<'a> Gateway<'a> {
     /// Fails unless the gateway has been told by now that `session` has this status: in Redis by key and by stream,
     /// looked at once; else by the feed.
     pub async fn was_told(&self, session: &str, status: &str) -> Value {
-        if self.app.gateway_redis().is_none() {
+        if !self.has_redis() {
             let events = Feed::open(self.app, Some("0")).await.until(session, status).await;
             return events.last().expect("an event").data.clone();
         }
@@ -31,7 +31,7 @@ impl<'a> Gateway<'a> {
 
     /// Waits until the gateway has a record of `session` with this status.
     pub async fn hears(&self, session: &str, status: &str) {
-        if self.app.gateway_redis().is_none() {
+        if !self.has_redis() {
             Feed::open(self.app, Some("0")).await.until(session, status).await;
             return;
         }
@@ -54,7 +54,7 @@ impl<'a> Gateway<'a> {
 
     /// The record in the gateway's Redis.
     pub fn record(&self, session: &str) -> Option<Value> {
-        let text: Option<String> = self.redis().run(&["GET", &self.key(session)]);
+        let text: Option<String> = self.run(&["GET", &self.key(session)]);
         text.map(|text| serde_json::from_str(&text).expect("JSON"))
     }
 
@@ -77,10 +77,19 @@ impl<'a> Gateway<'a> {
     /// The stream in the gateway's Redis: ids, and names and values in the order in which they are written.
     pub fn raw_stream(&self) -> Vec<(String, Vec<String>)> {
         let stream = self.app.setting("GATEWAY_SESSION_EVENTS_STREAM");
-        self.redis().run(&["XRANGE", &stream, "-", "+"])
+        self.run(&["XRANGE", &stream, "-", "+"])
     }
 
-    fn redis(&self) -> &RedisServer {
-        self.app.gateway_redis().expect("a gateway with a Redis")
+    fn has_redis(&self) -> bool {
+        self.app.gateway_redis().is_some() || self.app.cluster().is_some()
+    }
+
+    /// Asks the gateway's Redis; in a cluster the server that has the key, which comes second.
+    fn run<T: ::redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        match (self.app.gateway_redis(), self.app.cluster()) {
+            (Some(server), _) => server.run(command),
+            (None, Some(cluster)) => cluster.run(command),
+            (None, None) => panic!("a gateway with a Redis"),
+        }
     }
 }

@@ -158,7 +158,7 @@ async fn run(store: Store) {
     let app = setup.start().await;
     let replica = match store {
         Store::Embedded => None,
-        Store::Redis => Some(app.replica().await),
+        Store::Redis | Store::Cluster => Some(app.replica().await),
     };
     let there: &Wire = replica.as_ref().map_or(&app, |replica| &replica.wire);
     let acts = Mutex::new(Acts::default());

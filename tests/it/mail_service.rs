@@ -47,6 +47,21 @@ async fn a_failed_delivery_is_a_503_and_starts_no_cooldown(store: Store) {
     }
 }
 
+async fn parallel_sends_do_not_queue_up_behind_a_mail_service_that_hangs(store: Store) {
+    let app = start(store).await;
+    app.mail.always(Reply::Hang);
+    let pilot = app.visitor("pilot@example.com");
+    let started = Instant::now();
+    let answers = futures_util::future::join_all((0..24).map(|_| pilot.send())).await;
+    // One delivery of 0.4 s, perhaps a second one; 24 in a row would be 10 s.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    for answer in answers {
+        assert_eq!(answer.status, 503);
+    }
+    app.mail.recover();
+    pilot.log_in().await;
+}
+
 async fn a_refused_connection_is_a_503_too(store: Store) {
     let app = start(store).await;
     app.mail.go_down().await;
@@ -119,6 +134,7 @@ async fn a_blocked_address_takes_about_as_long_as_a_mail_does(store: Store) {
 
 on_every_store! {
     a_failed_delivery_is_a_503_and_starts_no_cooldown,
+    parallel_sends_do_not_queue_up_behind_a_mail_service_that_hangs,
     a_refused_connection_is_a_503_too,
     a_suppressed_delivery_counts_as_sent,
     a_blocked_address_gets_200_while_the_mail_service_fails,

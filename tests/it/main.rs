@@ -30,6 +30,13 @@ macro_rules! on_every_store {
                 super::$case($crate::harness::Store::Redis).await;
             })+
         }
+
+        mod cluster {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($crate::harness::Store::Cluster).await;
+            })+
+        }
     };
 }
 
@@ -51,6 +58,7 @@ mod lanes;
 mod late_writes;
 mod list_user_sessions;
 mod long_lists;
+mod lost_store;
 mod mail_service;
 mod openapi;
 mod outages;

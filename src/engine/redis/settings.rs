@@ -16,6 +16,9 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DATABASES: RangeInclusive<u64> = 0..=16_383;
 const REPLICAS: RangeInclusive<u64> = 0..=100;
 
+const MODES: [(&str, Mode); 3] =
+    [("standalone", Mode::Standalone), ("sentinel", Mode::Sentinel), ("cluster", Mode::Cluster)];
+
 /// Everything but the address.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -60,9 +63,7 @@ pub(super) enum Role {
 impl Options {
     /// Reads `AUTHSESSION_REDIS_*`, the address excepted. To be called once.
     pub fn read(reader: &mut Reader) -> Self {
-        let modes =
-            [("standalone", Mode::Standalone), ("sentinel", Mode::Sentinel), ("cluster", Mode::Cluster)];
-        let mode = reader.choice("AUTHSESSION_REDIS_MODE", Mode::Standalone, &modes);
+        let mode = reader.choice("AUTHSESSION_REDIS_MODE", Mode::Standalone, &MODES);
         let db = reader.number("AUTHSESSION_REDIS_DB", 0, DATABASES);
         if mode == Mode::Cluster && db != 0 {
             reader.fault("AUTHSESSION_REDIS_DB takes 0 in a cluster, which has no other");
@@ -91,14 +92,10 @@ impl Options {
         let several = address.places.len() > 1;
         match self.mode {
             Mode::Standalone if several => {
-                reader.fault(format!(
-                    "{name} takes one address, unless AUTHSESSION_REDIS_MODE is sentinel or cluster"
-                ));
+                reader.fault(format!("{name} takes one address, unless its mode is sentinel or cluster"));
             }
             Mode::Sentinel | Mode::Cluster if address.is_local() => {
-                reader.fault(format!(
-                    "{name} takes host:port where AUTHSESSION_REDIS_MODE is sentinel or cluster"
-                ));
+                reader.fault(format!("{name} takes host:port where its mode is sentinel or cluster"));
             }
             Mode::Cluster if address.db.is_some() => {
                 reader.fault(format!("{name} takes no database in a cluster, which has 0 only"));
@@ -112,14 +109,12 @@ impl Options {
         Some(Settings { address, options: self.clone() })
     }
 
-    /// As [`Self::at`], for a Redis of the gateway's own. A lone server has no replicas to wait for, whatever the
-    /// store's has.
+    /// As [`Self::at`], for a Redis of the gateway's own, which may be of another kind. A lone server has no replicas to
+    /// wait for, whatever the store's has.
     pub fn elsewhere_at(&self, reader: &mut Reader, name: &'static str) -> Option<Settings> {
-        let mut settings = self.at(reader, name)?;
-        if self.mode == Mode::Standalone {
-            settings.options.min_replicas = 0;
-        }
-        Some(settings)
+        let mode = reader.choice("AUTHSESSION_GATEWAY_REDIS_MODE", self.mode, &MODES);
+        let min_replicas = if mode == Mode::Standalone { 0 } else { self.min_replicas };
+        Self { mode, min_replicas, ..self.clone() }.at(reader, name)
     }
 }
 

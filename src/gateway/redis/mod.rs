@@ -115,13 +115,10 @@ mod tests {
 
     #[test]
     fn positions_lie_in_the_streams_slot() {
-        let hash_tag = |key: &'static str| std::str::from_utf8(hash_tag(key.as_bytes())).unwrap();
-        let slot = |tag: &str| crc16::State::<crc16::XMODEM>::calculate(tag.as_bytes()) % 16_384;
-        for stream in ["gateway:session_events", "{gw}:events", "a{}b", "{{x}}", "a{b"] {
-            let positions = format!("authsession:{{{}}}:pos", hash_tag(stream));
-            if !hash_tag(stream).contains(['{', '}']) {
-                assert_eq!(slot(stream), slot(&positions), "{stream}");
-            }
+        let tag = |key: &str| String::from_utf8(hash_tag(key.as_bytes()).to_vec()).unwrap();
+        for stream in ["gateway:session_events", "{gw}:events", "x{gw}y"] {
+            let positions = format!("authsession:{{{}}}:pos", tag(stream));
+            assert_eq!(tag(stream), tag(&positions), "{stream}");
         }
     }
 }
