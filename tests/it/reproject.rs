@@ -12,12 +12,12 @@ use serde_json::Value;
 use crate::harness::{
     App, Setup, Store, eventually,
     process::{command, run},
-    redis::RedisServer,
+    redis::{RedisCluster, RedisServer},
 };
 
 const SHARED: [&str; 4] =
     ["REDIS_KEY_PREFIX", "GATEWAY_SESSION_KEY_PREFIX", "GATEWAY_SESSION_EVENTS_STREAM", "DATA_DIR"];
-const ADDRESSES: [&str; 2] = ["REDIS_ADDR", "GATEWAY_REDIS_ADDR"];
+const ADDRESSES: [&str; 3] = ["REDIS_ADDR", "REDIS_MODE", "GATEWAY_REDIS_ADDR"];
 
 /// A service whose gateway has a Redis of its own.
 async fn service(store: Store) -> (App, Arc<RedisServer>) {
@@ -203,6 +203,30 @@ async fn an_embedded_store_is_reprojected_while_no_service_has_it() {
     .await;
     assert_eq!((&told["active"], &told["revoked"]), (&active.len().into(), &revoked.len().into()), "{told}");
     assert_eq!(records(&app, &gateway), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_cluster_every_server_is_walked_through() {
+    let cluster = RedisCluster::shared();
+    let setup = Setup::on(Store::Redis).set("REDIS_MODE", "cluster").set("REDIS_ADDR", &cluster.addr());
+    let app = setup.start().await;
+    let mut keys = Vec::new();
+    for number in 0..30 {
+        let session = app.visitor(&format!("{number}@example.com")).log_in().await;
+        if number % 3 == 0 {
+            app.operator().revoke(&session).await.ok();
+        }
+        keys.push(app.gateway().key(&session));
+    }
+    let known = || keys.iter().map(|key| cluster.run(&["GET", key])).collect::<Vec<Option<String>>>();
+    let before = known();
+    for key in &keys {
+        cluster.run::<()>(&["DEL", key]);
+    }
+    let told = succeeded(&reproject(&app, &[]));
+    assert_eq!((&told["active"], &told["revoked"]), (&20.into(), &10.into()), "{told}");
+    assert!(before.iter().all(Option::is_some));
+    assert_eq!(known(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

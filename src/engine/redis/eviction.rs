@@ -90,7 +90,7 @@ impl EvictionWatch {
         *seen = Some(policy);
     }
 
-    /// Of several servers the first policy that is not good.
+    /// Of several servers the worst: one that is known to be wrong, else one that nobody knows.
     async fn policy(&self) -> Result<String, Unavailable> {
         let mut policies = Vec::new();
         for server in self.servers.members().await?.servers {
@@ -102,8 +102,12 @@ impl EvictionWatch {
             let answers = self.servers.read_at(&server, Way::Slow, both.into()).await?;
             policies.push(policy_of(answers));
         }
-        let bad = policies.iter().position(|policy| policy != GOOD).unwrap_or_default();
-        Ok(policies.into_iter().nth(bad).unwrap_or_else(|| UNKNOWN.to_owned()))
+        let worst = policies.into_iter().max_by_key(|policy| match policy.as_str() {
+            GOOD => 0,
+            UNKNOWN => 1,
+            _ => 2,
+        });
+        Ok(worst.unwrap_or_else(|| UNKNOWN.to_owned()))
     }
 }
 
