@@ -34,6 +34,7 @@ pub enum Store {
 pub struct Setup {
     store: Store,
     server: Option<Arc<RedisServer>>,
+    cluster: Option<Arc<RedisCluster>>,
     gateway: Option<Arc<RedisServer>>,
     rest_users: bool,
     changes: Vec<(String, Option<String>)>,
@@ -43,7 +44,7 @@ impl Setup {
     /// On a store of this kind, with users in it, and codes mailed over REST. Rate limits by client are off, since
     /// all tests come from one address.
     pub fn on(store: Store) -> Self {
-        Self { store, server: None, gateway: None, rest_users: false, changes: Vec::new() }
+        Self { store, server: None, cluster: None, gateway: None, rest_users: false, changes: Vec::new() }
     }
 
     /// With this setting.
@@ -70,6 +71,12 @@ impl Setup {
         self
     }
 
+    /// On this cluster instead of the one that all tests share.
+    pub fn cluster(mut self, cluster: &Arc<RedisCluster>) -> Self {
+        self.cluster = Some(Arc::clone(cluster));
+        self
+    }
+
     /// With a Redis of the gateway's own.
     pub fn gateway(mut self, server: &Arc<RedisServer>) -> Self {
         self.gateway = Some(Arc::clone(server));
@@ -87,7 +94,8 @@ impl Setup {
         let users = UserService::start().await;
         let dir = TempDir::new().expect("a temporary directory");
         let prefix = fresh_prefix();
-        let cluster = (self.store == Store::Cluster).then(RedisCluster::shared);
+        let cluster =
+            (self.store == Store::Cluster).then(|| self.cluster.clone().unwrap_or_else(RedisCluster::shared));
         let redis = match self.store {
             Store::Embedded | Store::Cluster => None,
             Store::Redis => Some(self.server.clone().unwrap_or_else(RedisServer::shared)),

@@ -96,11 +96,15 @@ impl RedisCluster {
                     && nodes.lines().filter(|line| line.contains("slave")).count() == replicas
             })
         });
-        for master in self.masters() {
-            let of_it = self.servers[self.masters..].iter().filter(|replica| {
-                replica.info("replication").contains(&format!("master_port:{}\r", master.port()))
-            });
-            let all = of_it.count().to_string();
+        let online = || {
+            let infos = self.servers.iter().map(|server| server.info("replication"));
+            infos.map(|info| info.matches("state=online").count()).sum::<usize>()
+        };
+        wait_until("the replicas follow their masters", || online() == self.servers.len() - self.masters);
+        let now = self.servers.iter().filter(|server| server.info("replication").contains("role:master"));
+        for master in now {
+            let info = master.info("replication");
+            let all = info.matches("state=online").count().to_string();
             let mut connection = master.connect();
             let key = key_of(master);
             wait_until("the replicas acknowledge writes", || {
