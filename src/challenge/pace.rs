@@ -14,17 +14,21 @@ use crate::base::World;
 const REMEMBERED: usize = 64;
 
 /// Recent delivery times, of this process.
-pub(super) struct Pace(Mutex<Vec<Duration>>);
+pub(super) struct Pace {
+    /// What a delivery is taken to last while none was seen.
+    assumed: Duration,
+    recent: Mutex<Vec<Duration>>,
+}
 
 impl Pace {
     /// Takes deliveries to last as long as `assumed` until it has seen one.
     pub(super) fn new(assumed: Duration) -> Self {
-        Self(Mutex::new(vec![assumed]))
+        Self { assumed, recent: Mutex::default() }
     }
 
     /// Remembers a delivery that succeeded.
     pub(super) fn record(&self, took: Duration) {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() >= REMEMBERED {
             recent.remove(0);
         }
@@ -37,9 +41,9 @@ impl Pace {
     }
 
     fn pick(&self, world: &World) -> Duration {
-        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let at = usize::try_from(world.below(recent.len().max(1) as u64)).unwrap_or_default();
-        recent.get(at).copied().unwrap_or_default()
+        recent.get(at).copied().unwrap_or(self.assumed)
     }
 }
 
@@ -51,6 +55,9 @@ mod tests {
     fn it_takes_as_long_as_a_recent_delivery_did() {
         let (pace, world) = (Pace::new(Duration::from_millis(7)), World::system());
         assert_eq!(pace.pick(&world), Duration::from_millis(7));
+        pace.record(Duration::from_millis(150));
+        let first: Vec<u128> = (0..200).map(|_| pace.pick(&world).as_millis()).collect();
+        assert!(first.iter().all(|ms| *ms == 150), "one delivery seen replaces what was assumed");
         for ms in 0..100 {
             pace.record(Duration::from_millis(ms));
         }
