@@ -45,6 +45,11 @@ impl RedisSentinels {
         addrs.collect::<Vec<_>>().join(",")
     }
 
+    /// Every server, the one first that was the master at the start.
+    pub(crate) fn servers(&self) -> &[RedisServer] {
+        &self.servers
+    }
+
     /// The server that a sentinel calls the master now.
     pub(crate) fn master(&self) -> &RedisServer {
         let (_, port): (String, u16) =
