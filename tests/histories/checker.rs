@@ -25,6 +25,8 @@ pub enum Rule {
     EventIsMissing,
     /// An `active` event comes after its session's `revoked` one.
     ActiveAfterRevoked,
+    /// A follower of the feed was never told of something that is in the stream.
+    FollowerMissedAnEvent,
     /// The same challenge, code and key were answered with different sessions.
     OneConfirmHasTwoSessions,
     /// Several sessions come from one challenge.
@@ -276,6 +278,10 @@ fn events_are_in_order(facts: &Facts<'_>, found: &mut Found) {
             }
         }
     }
+    let told: BTreeSet<(&str, bool)> = gateway.followed.iter().flatten().map(what).collect();
+    for event in gateway.events.iter().filter(|event| !told.contains(&what(event))) {
+        found.add(Rule::FollowerMissedAnEvent, format!("{event:?}"));
+    }
     let mut first: BTreeMap<&str, u64> = BTreeMap::new();
     for event in gateway.events.iter().filter(|event| event.status == Status::Revoked) {
         first.entry(&event.session).or_insert(event.ms);
@@ -288,6 +294,10 @@ fn events_are_in_order(facts: &Facts<'_>, found: &mut Found) {
             );
         }
     }
+}
+
+fn what(event: &Event) -> (&str, bool) {
+    (&event.session, event.status == Status::Revoked)
 }
 
 fn reads_agree(facts: &Facts<'_>, found: &mut Found) {

@@ -24,7 +24,8 @@ pub struct Reader {
 #[derive(Clone, Copy)]
 enum Kind {
     One,
-    Sentinel,
+    /// Whoever alone says that he is the master.
+    TheMaster,
     Cluster,
 }
 
@@ -34,7 +35,8 @@ impl Reader {
         let ports = |servers: &[RedisServer]| servers.iter().map(RedisServer::port).collect();
         let (kind, ports) = match (&stage.store, &stage.gateway) {
             (_, Some(server)) | (Store::One(server), None) => (Kind::One, vec![server.port()]),
-            (Store::Sentinels(sentinels), None) => (Kind::Sentinel, ports(sentinels.servers())),
+            (Store::Sentinels(sentinels), None) => (Kind::TheMaster, ports(sentinels.servers())),
+            (Store::Pair(servers), None) => (Kind::TheMaster, ports(servers)),
             (Store::Cluster(cluster), None) => (Kind::Cluster, ports(cluster.servers())),
             (Store::Embedded, None) => return None,
         };
@@ -86,7 +88,7 @@ impl Reader {
         for port in self.ports.clone() {
             match self.kind {
                 Kind::One => claims.push(Claim { port, epoch: 0, slots: vec![(0, 16_383)] }),
-                Kind::Sentinel => {
+                Kind::TheMaster => {
                     let role = self.ask(port, |connection| cmd("ROLE").query::<Vec<Value>>(connection));
                     let role = role.ok().and_then(|role| role.into_iter().next());
                     if matches!(role, Some(Value::BulkString(role)) if role == b"master") {

@@ -2,11 +2,15 @@
 //! are let go (they arrive then even when the sender has given up), cut all connections, or lead to another server.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex},
     thread,
+    time::Duration,
 };
+
+/// How often to look whether what is held back was let go.
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// A command's words, as bytes.
 pub type Command = Vec<Vec<u8>>;
@@ -73,7 +77,9 @@ impl Meddler {
 
     /// Lets it all go.
     pub fn release(&self) {
-        self.shared.state.lock().unwrap().held = None;
+        let mut state = self.shared.state.lock().unwrap();
+        (state.held, state.waiting) = (None, Vec::new());
+        drop(state);
         self.shared.let_go.notify_all();
     }
 
@@ -107,42 +113,51 @@ impl Shared {
     }
 
     fn forward(&self, mut from: TcpStream, mut to: TcpStream) {
-        let (mut unread, mut buffer) = (Vec::new(), vec![0; 65_536]);
-        while let Ok(length @ 1..) = from.read(&mut buffer) {
-            unread.extend_from_slice(&buffer[..length]);
+        let (mut unread, mut buffer, mut late) = (Vec::new(), vec![0; 65_536], Vec::new());
+        loop {
+            // While something is held back, somebody may let it go at any time.
+            from.set_read_timeout((!late.is_empty()).then_some(GLANCE)).unwrap();
+            let length = match from.read(&mut buffer) {
+                Ok(length) => length,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => usize::MAX,
+                Err(_) => 0,
+            };
+            unread.extend_from_slice(buffer.get(..length).unwrap_or_default());
             let mut at = 0;
-            let mut out = Vec::new();
             while let Some((command, end)) = parse(&unread, at) {
                 at = end;
-                let command = (self.rewrite)(command);
-                if self.is_held(&command) {
-                    // What came before it must not wait with it.
-                    if to.write_all(&std::mem::take(&mut out)).is_err() {
-                        return;
-                    }
-                    self.wait(&command);
-                }
-                out.extend(encode(&command));
+                late.push((self.rewrite)(command));
             }
             unread.drain(..at);
-            if to.write_all(&out).is_err() {
-                return;
+            if length == 0 {
+                self.until_let_go(&late);
+            }
+            if !self.pass_on(&mut late, &mut to) || length == 0 {
+                break;
             }
         }
         let _ = to.shutdown(Shutdown::Write);
     }
 
-    fn is_held(&self, command: &Command) -> bool {
-        self.state.lock().unwrap().held.is_some_and(|held| held(command))
+    /// Sends `late` on, up to the first command that is held back; whether there is still somebody to send to.
+    fn pass_on(&self, late: &mut Vec<Command>, to: &mut TcpStream) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let held = |command: &Command| state.held.is_some_and(|held| held(command));
+        let free = late.iter().position(held).unwrap_or(late.len());
+        let out: Vec<u8> = late.drain(..free).flat_map(|command| encode(&command)).collect();
+        for command in late.iter() {
+            if !state.waiting.contains(command) {
+                state.waiting.push(command.clone());
+            }
+        }
+        drop(state);
+        to.write_all(&out).is_ok()
     }
 
-    fn wait(&self, command: &Command) {
-        let mut state = self.state.lock().unwrap();
-        state.waiting.push(command.clone());
-        let mut state = self.let_go.wait_while(state, |state| state.held.is_some()).unwrap();
-        if let Some(at) = state.waiting.iter().position(|waiting| waiting == command) {
-            state.waiting.swap_remove(at);
-        }
+    /// Whoever sent it has hung up; it arrives all the same.
+    fn until_let_go(&self, late: &[Command]) {
+        let held = |state: &mut State| state.held.is_some_and(|held| late.iter().any(held));
+        drop(self.let_go.wait_while(self.state.lock().unwrap(), held).unwrap());
     }
 }
 

@@ -128,7 +128,7 @@ fn kinds(topology: Topology, dice: &mut Dice) -> Vec<Fault> {
     let kill = Fault::KillProcess(which);
     let pause = Fault::PauseProcess(which + 1, 600 + ms);
     match topology {
-        Topology::Embedded => vec![kill, kill, pause],
+        Topology::Embedded | Topology::Pair => vec![kill, kill, pause],
         Topology::EmbeddedAndGateway => {
             vec![kill, Fault::KillGateway(ms), Fault::PauseGateway(700 + ms), Fault::DelayGateway(300 + ms), pause]
         }

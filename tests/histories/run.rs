@@ -49,7 +49,7 @@ pub async fn history(topology: Topology) {
         client.await.expect("a client that ends well");
     }
     let over = stage.now();
-    let (evidence, violations) = settled(&crew, observer, follower).await;
+    let (evidence, violations) = settled(&crew, observer, follower, Duration::from_secs(10)).await;
     let report = Report {
         topology,
         seed,
@@ -101,6 +101,7 @@ pub async fn settled(
     crew: &Arc<Crew>,
     observer: Option<Observer>,
     follower: Follower,
+    patience: Duration,
 ) -> (Evidence, Vec<Violation>) {
     crew.stage.wait_until_ready().await;
     // Whoever has read of this has read all that was before.
@@ -113,7 +114,7 @@ pub async fn settled(
         let may_pass = |violation: &Violation| {
             matches!(violation.rule, Rule::GatewayDisagreesWithTheTruth | Rule::EventIsMissing | Rule::ReadsDisagree)
         };
-        if !violations.iter().any(may_pass) || begun.elapsed() > Duration::from_secs(6) {
+        if !violations.iter().any(may_pass) || begun.elapsed() > patience {
             evidence.gateway.last_active = observer.map(Observer::finish).unwrap_or_default();
             let violations = check(&evidence);
             return (evidence, violations);

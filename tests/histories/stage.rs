@@ -31,6 +31,8 @@ pub enum Topology {
     Sentinel,
     /// Two processes on three masters with a replica each.
     Cluster,
+    /// One process that reaches a master with a replica over a wire that can lead elsewhere.
+    Pair,
 }
 
 /// Where records lie.
@@ -39,6 +41,8 @@ pub enum Store {
     One(RedisServer),
     Sentinels(RedisSentinels),
     Cluster(RedisCluster),
+    /// A master and its replica.
+    Pair([RedisServer; 2]),
 }
 
 /// What is in play.
@@ -48,7 +52,7 @@ pub struct Stage {
     pub gateway: Option<RedisServer>,
     pub mail: MailService,
     pub processes: Vec<Process>,
-    /// The second process's way to the store.
+    /// The last process's way to the store.
     pub store_wire: Option<Meddler>,
     /// The last process's way to the gateway's Redis.
     pub gateway_wire: Option<Meddler>,
@@ -84,28 +88,31 @@ impl Stage {
             Topology::Standalone => Store::One(RedisServer::durable()),
             Topology::Sentinel => Store::Sentinels(RedisSentinels::start(2)),
             Topology::Cluster => Store::Cluster(RedisCluster::start(3, 3)),
+            Topology::Pair => {
+                let master = RedisServer::start();
+                let replica = RedisServer::replica_of(&master);
+                Store::Pair([master, replica])
+            }
         });
         let gateway = (topology == Topology::EmbeddedAndGateway).then(RedisServer::durable);
         let store_wire = match &store {
-            Store::One(server) => Some(Meddler::to(server.addr(), meddling.store)),
+            Store::One(server) | Store::Pair([server, _]) => Some(Meddler::to(server.addr(), meddling.store)),
             Store::Embedded | Store::Sentinels(_) | Store::Cluster(_) => None,
         };
         let gateway_wire = match (&store, &gateway) {
             (Store::One(server), _) | (_, Some(server)) => Some(Meddler::to(server.addr(), meddling.gateway)),
             _ => None,
         };
-        let mut common = settings(&mail, &dir, &store);
-        if let (Some(wire), Store::Embedded) = (&gateway_wire, &store) {
-            common.push(("GATEWAY_REDIS_ADDR", wire.addr()));
-        }
-        let mut all = vec![common.clone()];
-        if !matches!(store, Store::Embedded) {
-            // The last word on a setting counts.
-            let wire = |name, wire: &Option<Meddler>| wire.as_ref().map(|wire| (name, wire.addr()));
-            common.extend(wire("REDIS_ADDR", &store_wire));
-            common.extend(wire("GATEWAY_REDIS_ADDR", &gateway_wire));
-            all.push(common);
-        }
+        let direct = settings(&mail, &dir, &store);
+        // The last word on a setting counts.
+        let mut wired = direct.clone();
+        let to = |name, wire: &Option<Meddler>| wire.as_ref().map(|wire| (name, wire.addr()));
+        wired.extend(to("REDIS_ADDR", &store_wire));
+        wired.extend(to("GATEWAY_REDIS_ADDR", &gateway_wire));
+        let all = match store {
+            Store::Embedded | Store::Pair(_) => vec![wired],
+            Store::One(_) | Store::Sentinels(_) | Store::Cluster(_) => vec![direct, wired],
+        };
         let mut processes = Vec::new();
         for settings in all {
             processes.push(Process::start(settings).await);
@@ -196,6 +203,10 @@ pub fn settings(mail: &MailService, dir: &TempDir, store: &Store) -> Vec<(&'stat
         Store::One(server) => ("standalone", server.addr()),
         Store::Sentinels(sentinels) => ("sentinel", sentinels.addr()),
         Store::Cluster(cluster) => ("cluster", cluster.addr()),
+        Store::Pair([master, _]) => {
+            settings.push(("REDIS_MIN_REPLICAS", "1".to_owned()));
+            ("standalone", master.addr())
+        }
     };
     settings.extend([("REDIS_MODE", mode.to_owned()), ("REDIS_ADDR", addr)]);
     settings
