@@ -23,7 +23,7 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use cluster::RedisCluster;
-pub(crate) use sentinels::RedisSentinels;
+pub(crate) use sentinels::{RedisSentinels, Sentinel};
 
 const INSTALL_HINT: &str =
     "these tests need redis-server 7.0 or later in the PATH (apt install redis-server)";
