@@ -9,7 +9,7 @@ use authsession::engine::{Commit, Engine, redis::Redis};
 
 use crate::{
     fixture::{collection, settings},
-    harness::{RedisServer, RedisSentinels, Sentinel, wait_until},
+    harness::{RedisSentinels, RedisServer, Sentinel, wait_until},
     load::{Load, Report},
 };
 

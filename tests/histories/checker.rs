@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Act, Attempt, Call, Event, Evidence, Moment, Outcome, Said, Status};
+use crate::{
+    facts::{End, Facts},
+    history::{Act, Call, Event, Evidence, Moment, Outcome, Said, Status},
+};
 
 /// What the contract forbids.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -72,93 +75,6 @@ impl Found {
     }
 }
 
-/// The calls, sorted by what they claim.
-struct Facts<'a> {
-    evidence: &'a Evidence,
-    /// Acknowledged confirms: session, attempt, call.
-    opened: Vec<(&'a str, &'a Attempt, &'a Call)>,
-    /// Sessions that an acknowledged call had to end.
-    ended: Vec<End<'a>>,
-    /// Every attempt that was made, by key, and whether all of them were refused.
-    attempts: BTreeMap<&'a str, (&'a Attempt, bool)>,
-    /// Acknowledged blocks: address and call.
-    blocked: Vec<(&'a str, &'a Call)>,
-}
-
-struct End<'a> {
-    session: &'a str,
-    call: &'a Call,
-    /// The reason that must stand, where it was this call that ended it.
-    reason: Option<&'a str>,
-}
-
-impl<'a> Facts<'a> {
-    fn of(evidence: &'a Evidence) -> Self {
-        let mut facts = Self {
-            evidence,
-            opened: Vec::new(),
-            ended: Vec::new(),
-            attempts: BTreeMap::new(),
-            blocked: Vec::new(),
-        };
-        for call in &evidence.calls {
-            if let Act::Confirm(attempt) = &call.act {
-                let refused = matches!(call.outcome, Outcome::Refused(..));
-                let entry = facts.attempts.entry(&attempt.key).or_insert((attempt, true));
-                entry.1 &= refused;
-                if let Outcome::Acknowledged(Said::Session(session)) = &call.outcome {
-                    facts.opened.push((session, attempt, call));
-                }
-            }
-        }
-        for call in &evidence.calls {
-            facts.note_end(call);
-        }
-        facts
-    }
-
-    fn note_end(&mut self, call: &'a Call) {
-        match (&call.act, &call.outcome) {
-            (
-                Act::Revoke { session, reason },
-                Outcome::Acknowledged(Said::Revoked { by_this_call }),
-            ) => {
-                self.ended.push(End { session, call, reason: by_this_call.then_some(reason) });
-            }
-            (
-                Act::RevokeAll { email, reason, .. } | Act::Block { email, reason, .. },
-                Outcome::Acknowledged(Said::Ended(sessions)),
-            ) => {
-                let before =
-                    self.opened.iter().filter(|(_, to, by)| to.email == *email && by.returned < call.invoked);
-                let before: BTreeSet<&str> = before.map(|(session, ..)| *session).collect();
-                self.ended.extend(before.into_iter().map(|session| End { session, call, reason: None }));
-                let by_this = sessions.iter().map(|session| End { session, call, reason: Some(reason) });
-                self.ended.extend(by_this);
-                if matches!(call.act, Act::Block { .. }) {
-                    self.blocked.push((email, call));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// When each session was first acknowledged to be revoked.
-    fn first_ends(&self) -> BTreeMap<&'a str, Moment> {
-        let mut first = BTreeMap::new();
-        for end in &self.ended {
-            let at = first.entry(end.session).or_insert(end.call.returned);
-            *at = (*at).min(end.call.returned);
-        }
-        first
-    }
-
-    /// The addresses of users, as far as their keys tell.
-    fn email_of(&self, key: &str) -> Option<&'a str> {
-        self.attempts.get(key).map(|(attempt, _)| attempt.email.as_str())
-    }
-}
-
 fn sessions_are_kept(facts: &Facts<'_>, found: &mut Found) {
     for (session, attempt, _) in &facts.opened {
         match facts.evidence.truth.sessions.get(*session) {
@@ -201,7 +117,8 @@ fn blocks_are_kept(facts: &Facts<'_>, found: &mut Found) {
 
 fn one_session_a_confirm(facts: &Facts<'_>, found: &mut Found) {
     let mut of_key: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let kept = facts.evidence.truth.sessions.iter().map(|(session, kept)| (kept.key.as_str(), session.as_str()));
+    let kept =
+        facts.evidence.truth.sessions.iter().map(|(session, kept)| (kept.key.as_str(), session.as_str()));
     let opened = facts.opened.iter().map(|(session, attempt, _)| (attempt.key.as_str(), *session));
     for (key, session) in kept.chain(opened) {
         of_key.entry(key).or_default().insert(session);
@@ -245,7 +162,10 @@ fn gateway_agrees(facts: &Facts<'_>, found: &mut Found) {
             told.map(|_| if says_revoked { Status::Revoked } else { Status::Active })
         };
         if shown != Some(kept.status) {
-            found.add(Rule::GatewayDisagreesWithTheTruth, format!("{session}: {shown:?}, not {:?}", kept.status));
+            found.add(
+                Rule::GatewayDisagreesWithTheTruth,
+                format!("{session}: {shown:?}, not {:?}", kept.status),
+            );
         }
         if told.is_none() || says_revoked != (kept.status == Status::Revoked) {
             found.add(Rule::EventIsMissing, format!("{session} is {:?}", kept.status));
@@ -340,8 +260,12 @@ fn reads_are_fresh(facts: &Facts<'_>, found: &mut Found) {
             }
         };
         match (&call.act, &call.outcome) {
-            (Act::Get { session }, Outcome::Acknowledged(Said::Status(status))) => stale(session, Some(*status)),
-            (Act::Get { session } | Act::Revoke { session, .. }, Outcome::Refused(404, _)) => stale(session, None),
+            (Act::Get { session }, Outcome::Acknowledged(Said::Status(status))) => {
+                stale(session, Some(*status));
+            }
+            (Act::Get { session } | Act::Revoke { session, .. }, Outcome::Refused(404, _)) => {
+                stale(session, None);
+            }
             (Act::List { email, .. }, Outcome::Acknowledged(Said::Listed(list))) => {
                 for session in of_email.get(email.as_str()).into_iter().flatten() {
                     stale(session, list.get(*session).copied());

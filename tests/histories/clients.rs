@@ -12,16 +12,17 @@ use std::{
 use authsession::base::World;
 use futures_util::future::join_all;
 use reqwest::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     harness::{
         Answer, Device, Listener,
-        actors::{CONFIRM, INTERNAL, SEND, text, wrong},
+        actors::{text, wrong},
         contract,
     },
     history::{Act, Attempt, Call, Outcome, Said, Status},
     plan::{Deed, Step, USERS},
+    requests::{request, statuses},
     stage::Stage,
 };
 
@@ -130,21 +131,19 @@ impl Crew {
             let (code, key) = (wrong(&attempt.code), Device::new().key());
             self.confirm(process, Attempt { code, key, ..attempt.clone() }).await;
         }
-        let attempts = (0..keys).flat_map(|_| vec![Attempt { key: Device::new().key(), ..attempt.clone() }; times]);
+        let attempts =
+            (0..keys).flat_map(|_| vec![Attempt { key: Device::new().key(), ..attempt.clone() }; times]);
         let confirms = attempts.enumerate().map(|(at, attempt)| self.confirm(process + at, attempt));
         join_all(confirms).await.into_iter().flatten().next()
     }
 
     /// Hands in a code until there is an answer: the session.
     pub async fn confirm(&self, process: usize, attempt: Attempt) -> Option<String> {
-        match self.insist(process, Act::Confirm(attempt.clone())).await {
-            Outcome::Acknowledged(Said::Session(session)) => {
-                self.note_opened(&attempt.email, &session);
-                self.board.lock().unwrap().attempts.push(attempt);
-                Some(session)
-            }
-            _ => None,
-        }
+        let outcome = self.insist(process, Act::Confirm(attempt.clone())).await;
+        let Outcome::Acknowledged(Said::Session(session)) = outcome else { return None };
+        self.note_opened(&attempt.email, &session);
+        self.board.lock().unwrap().attempts.push(attempt);
+        Some(session)
     }
 
     /// Lets everybody know of a session.
@@ -225,12 +224,15 @@ impl Crew {
     }
 
     fn said(&self, act: &Act, body: &Value) -> Said {
-        let ids = |field: &str| body[field].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned());
+        let ids =
+            |field: &str| body[field].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned());
         match act {
             Act::Send { .. } => Said::Challenge(text(body, "challenge_id")),
             Act::Confirm(_) => Said::Session(text(body, "device_session_id")),
             Act::Revoke { .. } => Said::Revoked { by_this_call: body["outcome"] == "revoked" },
-            Act::RevokeAll { .. } | Act::Block { .. } => Said::Ended(ids("affected_device_session_ids").collect()),
+            Act::RevokeAll { .. } | Act::Block { .. } => {
+                Said::Ended(ids("affected_device_session_ids").collect())
+            }
             Act::Get { session } => {
                 let mut board = self.board.lock().unwrap();
                 let owner = board.opened.iter().find(|(_, known)| known == session);
@@ -269,42 +271,5 @@ impl Crew {
     /// One that no other call gives.
     pub fn reason(&self) -> String {
         format!("reason_{}", self.reasons.fetch_add(1, Ordering::SeqCst))
-    }
-}
-
-/// What a list of sessions says.
-pub fn statuses(body: &Value) -> BTreeMap<String, Status> {
-    let sessions = body["sessions"].as_array().unwrap().iter();
-    sessions
-        .map(|session| (text(session, "device_session_id"), Status::parse(&text(session, "status"))))
-        .collect()
-}
-
-fn request(act: &Act) -> (Listener, &'static str, String, Value) {
-    let because = |reason: &str| json!({ "reason_code": reason, "actor": { "type": "system" } });
-    match act {
-        Act::Send { email } => (Listener::Public, "POST", SEND.to_owned(), json!({ "email": email })),
-        Act::Confirm(Attempt { challenge, code, key, .. }) => {
-            let body = json!({ "challenge_id": challenge, "code": code, "client_public_key": key });
-            (Listener::Public, "POST", CONFIRM.to_owned(), body)
-        }
-        Act::Revoke { session, reason } => {
-            (Listener::Internal, "POST", format!("{INTERNAL}/sessions/{session}/revoke"), because(reason))
-        }
-        Act::RevokeAll { user, reason, .. } => {
-            (Listener::Internal, "POST", format!("{INTERNAL}/users/{user}/sessions/revoke-all"), because(reason))
-        }
-        Act::Block { email, user, reason } => {
-            let mut body = because(reason);
-            match user {
-                Some(user) => body["user_id"] = json!(user),
-                None => body["email"] = json!(email),
-            }
-            (Listener::Internal, "POST", format!("{INTERNAL}/user-blocks"), body)
-        }
-        Act::Get { session } => (Listener::Internal, "GET", format!("{INTERNAL}/sessions/{session}"), Value::Null),
-        Act::List { user, .. } => {
-            (Listener::Internal, "GET", format!("{INTERNAL}/users/{user}/sessions"), Value::Null)
-        }
     }
 }

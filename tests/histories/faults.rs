@@ -67,7 +67,9 @@ fn kill_store(stage: &Stage, which: usize) {
             let (master, key) = a_master(cluster, which);
             master.kill();
             // Restarted before the others have elected another master, it would come back empty and be master still.
-            until("another server has its slots", || cluster.servers().iter().any(|server| has(server, &key)));
+            until("another server has its slots", || {
+                cluster.servers().iter().any(|server| has(server, &key))
+            });
             master.restart();
             cluster.wait_until_whole();
         }
@@ -124,7 +126,9 @@ fn until_elected(sentinels: &RedisSentinels, before: &RedisServer) {
     until("another server is master and has a replica", || {
         let master = sentinels.master();
         master.port() != before.port()
-            && master.try_run::<String>(&["INFO", "replication"]).is_ok_and(|info| info.contains("state=online"))
+            && master
+                .try_run::<String>(&["INFO", "replication"])
+                .is_ok_and(|info| info.contains("state=online"))
     });
 }
 

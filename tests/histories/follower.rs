@@ -46,10 +46,16 @@ impl Follower {
 }
 
 /// Reads until the connection ends.
-async fn follow(stage: &Stage, process: usize, cursor: &mut String, to: &watch::Sender<Vec<Vec<Event>>>) -> Option<()> {
+async fn follow(
+    stage: &Stage,
+    process: usize,
+    cursor: &mut String,
+    to: &watch::Sender<Vec<Vec<Event>>>,
+) -> Option<()> {
     let path = format!("{INTERNAL}/session-events");
     let request = stage.process(process).wire(|wire| wire.request(Listener::Internal, "GET", &path));
-    let answer = tokio::time::timeout(Duration::from_secs(2), request.header("last-event-id", &*cursor).send());
+    let answer =
+        tokio::time::timeout(Duration::from_secs(2), request.header("last-event-id", &*cursor).send());
     let mut answer = answer.await.ok()?.ok()?;
     if answer.status() == 410 {
         "0".clone_into(cursor);

@@ -96,7 +96,8 @@ impl Reader {
                     }
                 }
                 Kind::Cluster => {
-                    let nodes = self.ask(port, |connection| cmd("CLUSTER").arg("NODES").query::<String>(connection));
+                    let nodes =
+                        self.ask(port, |connection| cmd("CLUSTER").arg("NODES").query::<String>(connection));
                     claims.extend(nodes.unwrap_or_default().lines().filter_map(Claim::read));
                 }
             }
@@ -108,15 +109,17 @@ impl Reader {
     where
         T: FromRedisValue,
     {
-        if !self.connections.contains_key(&port) {
+        let mut connection = if let Some(connection) = self.connections.remove(&port) {
+            connection
+        } else {
             let client = redis::Client::open(format!("redis://127.0.0.1:{port}"))?;
             let connection = client.get_connection_with_timeout(PATIENCE)?;
             connection.set_read_timeout(Some(PATIENCE))?;
+            connection
+        };
+        let answer = what(&mut connection);
+        if answer.is_ok() {
             self.connections.insert(port, connection);
-        }
-        let answer = what(self.connections.get_mut(&port).expect("just made"));
-        if answer.is_err() {
-            self.connections.remove(&port);
         }
         answer
     }

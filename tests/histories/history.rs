@@ -66,7 +66,9 @@ pub enum Said {
     Challenge(String),
     Session(String),
     /// Whether this call revoked it, or an earlier one had.
-    Revoked { by_this_call: bool },
+    Revoked {
+        by_this_call: bool,
+    },
     /// The sessions that this call revoked.
     Ended(Vec<String>),
     Status(Status),

@@ -119,7 +119,9 @@ impl Shared {
             from.set_read_timeout((!late.is_empty()).then_some(GLANCE)).unwrap();
             let length = match from.read(&mut buffer) {
                 Ok(length) => length,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => usize::MAX,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    usize::MAX
+                }
                 Err(_) => 0,
             };
             unread.extend_from_slice(buffer.get(..length).unwrap_or_default());

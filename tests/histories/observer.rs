@@ -58,6 +58,7 @@ impl Observer {
 
 fn some(sessions: &[String], turn: usize) -> Vec<String> {
     let newest = sessions.len().saturating_sub(NEWEST);
-    let others = sessions[..newest].iter().cycle().skip((turn * OTHERS) % newest.max(1)).take(OTHERS.min(newest));
+    let others =
+        sessions[..newest].iter().cycle().skip((turn * OTHERS) % newest.max(1)).take(OTHERS.min(newest));
     sessions[newest..].iter().chain(others).cloned().collect()
 }

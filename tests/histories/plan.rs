@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::stage::Topology;
 
-/// A sequence of numbers that looks random: SplitMix64.
+/// A sequence of numbers that looks random (`SplitMix64`).
 #[derive(Clone)]
 pub struct Dice(u64);
 
@@ -48,13 +48,30 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub enum Deed {
     /// Sends, and confirms with so many keys at once, each so many times at once; one wrong code before, or none.
-    LogIn { user: usize, keys: usize, times: usize, wrong_first: bool },
+    LogIn {
+        user: usize,
+        keys: usize,
+        times: usize,
+        wrong_first: bool,
+    },
     /// Confirms once more what was confirmed before: with the same key, or with another.
-    ConfirmAgain { pick: usize, same_key: bool },
-    Revoke { pick: usize },
-    RevokeAll { pick: usize },
-    Block { pick: usize, by_user: bool },
-    Look { pick: usize },
+    ConfirmAgain {
+        pick: usize,
+        same_key: bool,
+    },
+    Revoke {
+        pick: usize,
+    },
+    RevokeAll {
+        pick: usize,
+    },
+    Block {
+        pick: usize,
+        by_user: bool,
+    },
+    Look {
+        pick: usize,
+    },
 }
 
 /// How many users there are at a time. One who is blocked is followed by another.
@@ -109,9 +126,17 @@ pub enum Fault {
     PauseGateway(u64),
 }
 
-/// What breaks in a history of this length, in order, each with a pause before it: every kind of fault once, in an order
-/// of the seed's, then again in another as long as time permits.
-pub fn faults(seed: u64, topology: Topology) -> impl Iterator<Item = (Duration, Fault)> {
+/// What breaks next.
+#[derive(Clone, Copy, Debug)]
+pub struct Trouble {
+    pub after: Duration,
+    pub fault: Fault,
+    /// What breaks too, so much later, while the first may yet be there.
+    pub beside: Option<(Duration, Fault)>,
+}
+
+/// What breaks, without end: every kind of fault once, in an order of the seed's, then again in another.
+pub fn faults(seed: u64, topology: Topology) -> impl Iterator<Item = Trouble> {
     let mut dice = Dice::new(seed, 0);
     let mut rest: Vec<Fault> = Vec::new();
     std::iter::repeat_with(move || {
@@ -119,7 +144,12 @@ pub fn faults(seed: u64, topology: Topology) -> impl Iterator<Item = (Duration, 
             rest = kinds(topology, &mut dice);
         }
         let fault = rest.swap_remove(dice.below(rest.len()));
-        (Duration::from_millis(150 + u64::try_from(dice.below(350)).unwrap()), fault)
+        let mut ms =
+            |from: u64, range| Duration::from_millis(from + u64::try_from(dice.below(range)).unwrap());
+        let (after, later) = (ms(150, 350), ms(0, 900));
+        let of_a_store = !matches!(fault, Fault::KillProcess(_) | Fault::PauseProcess(..));
+        let beside = (of_a_store && dice.once_in(2)).then(|| (later, Fault::KillProcess(dice.below(2))));
+        Trouble { after, fault, beside }
     })
 }
 
@@ -130,7 +160,13 @@ fn kinds(topology: Topology, dice: &mut Dice) -> Vec<Fault> {
     match topology {
         Topology::Embedded | Topology::Pair => vec![kill, kill, pause],
         Topology::EmbeddedAndGateway => {
-            vec![kill, Fault::KillGateway(ms), Fault::PauseGateway(700 + ms), Fault::DelayGateway(300 + ms), pause]
+            vec![
+                kill,
+                Fault::KillGateway(ms),
+                Fault::PauseGateway(700 + ms),
+                Fault::DelayGateway(300 + ms),
+                pause,
+            ]
         }
         Topology::Standalone => vec![
             kill,

@@ -40,7 +40,8 @@ async fn probe(crew: &Crew, process: usize, email: String, since: Moment) -> Rec
     let code = mail.code_of(&challenge).or_else(|| mail.code_for(&email)).expect("a mail");
     let key = Device::new().key();
     let attempt = Attempt { email: email.clone(), challenge, code, key };
-    let Said::Session(session) = until_acknowledged(crew, process, || Act::Confirm(attempt.clone())).await else {
+    let Said::Session(session) = until_acknowledged(crew, process, || Act::Confirm(attempt.clone())).await
+    else {
         unreachable!()
     };
     taken.insert("confirm", crew.stage.now() - since);

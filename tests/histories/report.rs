@@ -18,7 +18,7 @@ pub struct Report {
     /// What broke: from when until when, and after what time everything worked again.
     pub faults: Vec<(Fault, [Moment; 2], Recovery)>,
     pub violations: usize,
-    /// From the end of the last fault until the gateway agreed with the truth.
+    /// From when all was back until the gateway had been read and agreed with the truth.
     pub agreed_after: Moment,
 }
 
@@ -55,10 +55,10 @@ impl fmt::Display for Report {
             self.agreed_after / 1000,
         )?;
         for (fault, span, recovery) in &self.faults {
-            let kinds: Vec<String> =
-                ["send", "confirm", "revoke", "revoke_all", "block"].into_iter().filter_map(|kind| {
-                    Some(format!("{kind} {}", recovery.get(kind)? / 1000))
-                }).collect();
+            let kinds: Vec<String> = ["send", "confirm", "revoke", "revoke_all", "block"]
+                .into_iter()
+                .filter_map(|kind| Some(format!("{kind} {}", recovery.get(kind)? / 1000)))
+                .collect();
             write!(f, "; {fault:?} at {} ms: {}", span[0] / 1000, kinds.join(" "))?;
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::{
     harness::redis::wait_until,
     history::{Evidence, Moment, Outcome, Said, Seen},
     observer::Observer,
-    plan::{self, Fault},
+    plan::{self, Fault, Trouble},
     probe::{Recovery, recovery},
     report::Report,
     stage::{Meddling, Stage, Topology},
@@ -28,8 +28,9 @@ use crate::{
 const CLIENTS: usize = 6;
 /// How long a history goes on at least, unless told otherwise.
 const SECONDS: u64 = 10;
-/// After a fault is over, everything works again within this time, on a machine that is busy with other things.
-const RECOVERS_WITHIN: Moment = 10_000_000;
+/// After a fault is over, everything works again within this time, also on a machine whose disk is busy with other
+/// things. (What it takes by rights is in the printed line: some hundred milliseconds.)
+const RECOVERS_WITHIN: Moment = 20_000_000;
 
 /// Plays a history of the seed that the environment names, or of any, and fails on whatever it has found.
 pub async fn history(topology: Topology) {
@@ -48,14 +49,14 @@ pub async fn history(topology: Topology) {
     for client in clients {
         client.await.expect("a client that ends well");
     }
-    let over = stage.now();
-    let (evidence, violations) = settled(&crew, observer, follower, Duration::from_secs(10)).await;
+    let (evidence, violations, agreed_after) =
+        settled(&crew, observer, follower, Duration::from_secs(10)).await;
     let report = Report {
         topology,
         seed,
         sessions: evidence.truth.sessions.len(),
         calls: evidence.calls,
-        agreed_after: stage.now() - over,
+        agreed_after,
         violations: violations.len(),
         faults,
     };
@@ -81,14 +82,22 @@ async fn trouble(crew: &Arc<Crew>, seed: u64, topology: Topology) -> Vec<(Fault,
     let seconds = setting("AUTHSESSION_TEST_HISTORY_SECONDS").unwrap_or(SECONDS);
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut all = Vec::new();
-    for (pause, fault) in plan::faults(seed, topology) {
+    for Trouble { after, fault, beside } in plan::faults(seed, topology) {
+        tokio::time::sleep(after).await;
+        tokio::task::block_in_place(|| faults::until_whole(&crew.stage));
         if Instant::now() > until {
             break;
         }
-        tokio::time::sleep(pause).await;
-        tokio::task::block_in_place(|| faults::until_whole(&crew.stage));
         let from = crew.stage.now();
+        let stage = Arc::clone(&crew.stage);
+        let beside = tokio::spawn(async move {
+            if let Some((later, fault)) = beside {
+                tokio::time::sleep(later).await;
+                faults::happen(&stage, fault).await;
+            }
+        });
         faults::happen(&crew.stage, fault).await;
+        beside.await.expect("a fault that comes to an end");
         let span = [from, crew.stage.now()];
         let recovery = recovery(crew, all.len()).await;
         all.push((fault, span, recovery));
@@ -96,28 +105,35 @@ async fn trouble(crew: &Arc<Crew>, seed: u64, topology: Topology) -> Vec<(Fault,
     all
 }
 
-/// Gathers what is there until nothing is left to be mended, or for so long that nothing will be.
+/// Gathers what is there until nothing is left to be mended, or for so long that nothing will be; and how long that took,
+/// reading everything included.
 pub async fn settled(
     crew: &Arc<Crew>,
     observer: Option<Observer>,
     follower: Follower,
     patience: Duration,
-) -> (Evidence, Vec<Violation>) {
+) -> (Evidence, Vec<Violation>, Moment) {
     crew.stage.wait_until_ready().await;
+    // A server that takes itself for the master, though nobody else does, is nobody whom a gateway asks.
+    tokio::task::block_in_place(|| faults::until_whole(&crew.stage));
     // Whoever has read of this has read all that was before.
     let marker = crew.log_in(0, "end-of-history@example.com", (1, 1, false)).await.expect("a session");
-    let followed = follower.finish(&marker).await;
+    let told = follower.finish(&marker).await;
     let begun = Instant::now();
     loop {
-        let mut evidence = gather(crew, &followed).await;
+        let mut evidence = gather(crew, &told).await;
         let violations = check(&evidence);
+        let agreed_after = u64::try_from(begun.elapsed().as_micros()).unwrap();
         let may_pass = |violation: &Violation| {
-            matches!(violation.rule, Rule::GatewayDisagreesWithTheTruth | Rule::EventIsMissing | Rule::ReadsDisagree)
+            matches!(
+                violation.rule,
+                Rule::GatewayDisagreesWithTheTruth | Rule::EventIsMissing | Rule::ReadsDisagree
+            )
         };
         if !violations.iter().any(may_pass) || begun.elapsed() > patience {
             evidence.gateway.last_active = observer.map(Observer::finish).unwrap_or_default();
             let violations = check(&evidence);
-            return (evidence, violations);
+            return (evidence, violations, agreed_after);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -140,10 +156,11 @@ async fn gather(crew: &Arc<Crew>, followed: &[Vec<crate::history::Event>]) -> Ev
     };
     let mut known: BTreeSet<String> = gateway.events.iter().map(|event| event.session.clone()).collect();
     for call in &calls {
-        match &call.outcome {
-            Outcome::Acknowledged(Said::Session(session)) => drop(known.insert(session.clone())),
-            Outcome::Acknowledged(Said::Ended(sessions)) => known.extend(sessions.iter().cloned()),
-            _ => {}
+        if let Outcome::Acknowledged(Said::Session(session)) = &call.outcome {
+            known.insert(session.clone());
+        }
+        if let Outcome::Acknowledged(Said::Ended(sessions)) = &call.outcome {
+            known.extend(sessions.iter().cloned());
         }
     }
     let truth = truth::read(&crew.stage, &known).await;
@@ -155,7 +172,8 @@ async fn gather(crew: &Arc<Crew>, followed: &[Vec<crate::history::Event>]) -> Ev
             wait_until("the records can be read", || {
                 let read = reader.records(&known);
                 let whole = read.len() == known.len();
-                gateway.records = read.into_iter().filter_map(|(session, status)| Some((session, status?))).collect();
+                gateway.records =
+                    read.into_iter().filter_map(|(session, status)| Some((session, status?))).collect();
                 whole
             });
         });

@@ -39,7 +39,7 @@ async fn broken(
     for client in clients {
         client.await.expect("a client that ends well");
     }
-    let (_, violations) = settled(&crew, observer, follower, PATIENCE).await;
+    let (_, violations, _) = settled(&crew, observer, follower, PATIENCE).await;
     violations.into_iter().map(|violation| violation.rule).collect()
 }
 

@@ -135,7 +135,8 @@ impl Stage {
     pub async fn wait_until_ready(&self) {
         for process in &self.processes {
             crate::harness::eventually("the process is ready", async || {
-                let ready = process.wire(|wire| wire.request(crate::harness::Listener::Internal, "GET", "/readyz"));
+                let ready =
+                    process.wire(|wire| wire.request(crate::harness::Listener::Internal, "GET", "/readyz"));
                 let answer = ready.timeout(Duration::from_secs(1)).send().await.ok()?;
                 (answer.status() == 200).then_some(())
             })

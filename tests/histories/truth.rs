@@ -6,9 +6,9 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
 use crate::{
-    clients::statuses,
     harness::{Listener, actors::INTERNAL, eventually},
     history::{Kept, Status, Truth},
+    requests::statuses,
     stage::Stage,
 };
 
@@ -37,7 +37,8 @@ pub async fn read(stage: &Stage, known: &BTreeSet<String>) -> Truth {
         sessions.extend(of_process(stage, process, &more).await);
         if process > 0 {
             let all: BTreeSet<&String> = truth.sessions.keys().chain(sessions.keys()).collect();
-            let differ = all.into_iter().filter(|session| truth.sessions.get(*session) != sessions.get(*session));
+            let differ =
+                all.into_iter().filter(|session| truth.sessions.get(*session) != sessions.get(*session));
             truth.disputed = differ.cloned().collect();
         }
         (truth.sessions, truth.lists) = (sessions, lists);

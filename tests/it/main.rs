@@ -53,7 +53,6 @@ mod get_session;
 mod guesses;
 mod guesses_by_address;
 mod health;
-mod histories;
 mod journeys;
 mod lanes;
 mod late_writes;
