@@ -51,8 +51,10 @@ impl Sessions {
             Ok(page) => self.revoke_pages(&place, &revocation, page, None).await,
             Err(error) => Err(error),
         };
+        let overlooked = self.revoke_overlooked(&place, &revocation).await;
         let published = self.publisher.publish(place.shard).await;
-        let revoked = revoked?;
+        let mut revoked = revoked?;
+        revoked.extend(overlooked?);
         self.store.finish_job(job_item(&place, &job), &job.encode()).await?;
         published?;
         Ok(revoked)

@@ -228,6 +228,18 @@ impl Store {
         self.engine.commit(commit).await.map(drop)
     }
 
+    /// Whether the session, found revoked, stays so: a read alone may show what a failover undoes.
+    pub(super) async fn stays_revoked(&self, id: &SessionId) -> Result<bool, Unavailable> {
+        let mut commit = Commit::on(id.place.shard);
+        commit.absent(active(&id.place).item(id.suffix));
+        Ok(self.engine.commit(commit).await? == Verdict::Done)
+    }
+
+    /// Whether a user has no active session, for good: no failover brings one back that was open before.
+    pub(super) async fn none_is_active(&self, place: &Place) -> Result<bool, Unavailable> {
+        Ok(self.engine.count_lasting(&active(place)).await? == 0)
+    }
+
     /// How many active sessions a user has.
     pub(super) async fn count_active(&self, place: &Place) -> Result<u64, Unavailable> {
         self.engine.count(&active(place)).await

@@ -71,6 +71,9 @@ impl Sessions {
         meant.retain(|kept| job.later_ones_too || kept.session.created_at <= until);
         let page = ActivePage { sessions: meant, next: None };
         let revoked = self.revoke_pages(place, &job.revocation(), page, None).await?;
+        if job.later_ones_too {
+            self.revoke_overlooked(place, &job.revocation()).await?;
+        }
         self.store.finish_job(item.clone(), bytes).await?;
         info!(count = revoked.len(), "finished a revocation that was left half-way");
         Ok(())

@@ -55,7 +55,7 @@ fn pause(server: &RedisServer, ms: u64) {
 
 fn kill_store(stage: &Stage, which: usize) {
     match &stage.store {
-        Store::Embedded | Store::Pair(_) => {}
+        Store::Embedded | Store::Chain(_) => {}
         Store::One(server) => server.restart(),
         Store::Sentinels(sentinels) => {
             let master = sentinels.master();
@@ -78,7 +78,7 @@ fn kill_store(stage: &Stage, which: usize) {
 
 fn pause_store(stage: &Stage, which: usize, ms: u64) {
     match &stage.store {
-        Store::Embedded | Store::Pair(_) => {}
+        Store::Embedded | Store::Chain(_) => {}
         Store::One(server) => pause(server, ms),
         Store::Sentinels(sentinels) => {
             let master = sentinels.master();

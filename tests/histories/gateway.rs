@@ -36,7 +36,7 @@ impl Reader {
         let (kind, ports) = match (&stage.store, &stage.gateway) {
             (_, Some(server)) | (Store::One(server), None) => (Kind::One, vec![server.port()]),
             (Store::Sentinels(sentinels), None) => (Kind::TheMaster, ports(sentinels.servers())),
-            (Store::Pair(servers), None) => (Kind::TheMaster, ports(servers)),
+            (Store::Chain(servers), None) => (Kind::TheMaster, ports(servers)),
             (Store::Cluster(cluster), None) => (Kind::Cluster, ports(cluster.servers())),
             (Store::Embedded, None) => return None,
         };

@@ -158,7 +158,7 @@ fn kinds(topology: Topology, dice: &mut Dice) -> Vec<Fault> {
     let kill = Fault::KillProcess(which);
     let pause = Fault::PauseProcess(which + 1, 600 + ms);
     match topology {
-        Topology::Embedded | Topology::Pair => vec![kill, kill, pause],
+        Topology::Embedded | Topology::Chain => vec![kill, kill, pause],
         Topology::EmbeddedAndGateway => {
             vec![
                 kill,

@@ -11,7 +11,7 @@ use crate::{
     harness::{
         Wire,
         process::Service,
-        redis::{RedisCluster, RedisSentinels, RedisServer},
+        redis::{RedisCluster, RedisSentinels, RedisServer, wait_until},
         upstreams::MailService,
     },
     history::Moment,
@@ -31,8 +31,8 @@ pub enum Topology {
     Sentinel,
     /// Two processes on three masters with a replica each.
     Cluster,
-    /// One process that reaches a master with a replica over a wire that can lead elsewhere.
-    Pair,
+    /// One process that reaches a master with a replica over a wire that can lead to that one, which has one too.
+    Chain,
 }
 
 /// Where records lie.
@@ -41,8 +41,8 @@ pub enum Store {
     One(RedisServer),
     Sentinels(RedisSentinels),
     Cluster(RedisCluster),
-    /// A master and its replica.
-    Pair([RedisServer; 2]),
+    /// A master, its replica, and a replica of that one.
+    Chain([RedisServer; 3]),
 }
 
 /// What is in play.
@@ -88,15 +88,20 @@ impl Stage {
             Topology::Standalone => Store::One(RedisServer::durable()),
             Topology::Sentinel => Store::Sentinels(RedisSentinels::start(2)),
             Topology::Cluster => Store::Cluster(RedisCluster::start(3, 3)),
-            Topology::Pair => {
+            Topology::Chain => {
                 let master = RedisServer::start();
                 let replica = RedisServer::replica_of(&master);
-                Store::Pair([master, replica])
+                let port = replica.port().to_string();
+                let last = RedisServer::with(&["--replicaof", "127.0.0.1", &port]);
+                wait_until("the last one follows", || replica.info("replication").contains("state=online"));
+                Store::Chain([master, replica, last])
             }
         });
         let gateway = (topology == Topology::EmbeddedAndGateway).then(RedisServer::durable);
         let store_wire = match &store {
-            Store::One(server) | Store::Pair([server, _]) => Some(Meddler::to(server.addr(), meddling.store)),
+            Store::One(server) | Store::Chain([server, ..]) => {
+                Some(Meddler::to(server.addr(), meddling.store))
+            }
             Store::Embedded | Store::Sentinels(_) | Store::Cluster(_) => None,
         };
         let gateway_wire = match (&store, &gateway) {
@@ -110,7 +115,7 @@ impl Stage {
         wired.extend(to("REDIS_ADDR", &store_wire));
         wired.extend(to("GATEWAY_REDIS_ADDR", &gateway_wire));
         let all = match store {
-            Store::Embedded | Store::Pair(_) => vec![wired],
+            Store::Embedded | Store::Chain(_) => vec![wired],
             Store::One(_) | Store::Sentinels(_) | Store::Cluster(_) => vec![direct, wired],
         };
         let mut processes = Vec::new();
@@ -204,7 +209,7 @@ pub fn settings(mail: &MailService, dir: &TempDir, store: &Store) -> Vec<(&'stat
         Store::One(server) => ("standalone", server.addr()),
         Store::Sentinels(sentinels) => ("sentinel", sentinels.addr()),
         Store::Cluster(cluster) => ("cluster", cluster.addr()),
-        Store::Pair([master, _]) => {
+        Store::Chain([master, ..]) => {
             settings.push(("REDIS_MIN_REPLICAS", "1".to_owned()));
             ("standalone", master.addr())
         }
