@@ -6,7 +6,7 @@ use super::{
     Error, Revocation, SessionId, Sessions,
     job::job_item,
     record::{Blocked, Job},
-    revoke_all_user_sessions::CHUNK,
+    revoke_all_user_sessions::{CHUNK, Ending},
 };
 use crate::{
     base::Cause,
@@ -48,7 +48,10 @@ impl Sessions {
         // The flag first: whatever is opened after this commit is refused, whatever was opened before is listed below.
         self.store.block(&place, &Blocked { at: revocation.at, nonce: self.world.random() }, &job).await?;
         let revoked = match self.store.active_page(&place, None, CHUNK).await {
-            Ok(page) => self.revoke_pages(&place, &revocation, page, None).await,
+            Ok(page) => {
+                let ending = Ending { place: &place, revocation: &revocation, until: None };
+                self.revoke_pages(&ending, page, None).await
+            }
             Err(error) => Err(error),
         };
         let published = self.publisher.publish(place.shard).await;

@@ -18,7 +18,7 @@ use authsession::{
     },
 };
 
-use crate::harness::{RedisCluster, RedisServer, fresh_prefix};
+use crate::harness::{RedisCluster, RedisSentinels, RedisServer, fresh_prefix};
 
 /// An engine, and the clock of its world.
 pub(crate) struct Fixture {
@@ -46,6 +46,12 @@ impl Fixture {
         let cluster = tokio::task::block_in_place(RedisCluster::shared);
         let engine = Redis::new(&settings(&cluster.addr(), &[("MODE", "cluster")]));
         Self { engine, clock: SetClock::new(), _ground: Box::new(cluster) }
+    }
+
+    pub(crate) fn sentinel() -> Self {
+        let watched = tokio::task::block_in_place(RedisSentinels::shared);
+        let engine = Redis::new(&settings(&watched.addr(), &[("MODE", "sentinel")]));
+        Self { engine, clock: SetClock::new(), _ground: Box::new(watched) }
     }
 
     pub(crate) async fn done(&self, commit: Commit) {

@@ -244,10 +244,15 @@ fn launch(port: u16, options: &[String], dir: &TempDir) -> Option<Process> {
     None
 }
 
-/// `redis-server` with these arguments, in `dir`.
+/// Valkey, or another release of Redis, where `TEST_REDIS_SERVER` names it.
+fn program() -> String {
+    std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_unset| "redis-server".to_owned())
+}
+
+/// That program with these arguments, in `dir`.
 fn spawn(arguments: &[&str], dir: &TempDir) -> Process {
     let mut keeper = Command::new("sh")
-        .args(["-c", KEEPER, "keeper", "redis-server"])
+        .args(["-c", KEEPER, "keeper", &program()])
         .args(arguments)
         .current_dir(dir.path())
         .stdin(Stdio::piped())

@@ -10,18 +10,40 @@ const SLOTS: usize = 16_384;
 pub(crate) struct RedisCluster {
     servers: Vec<RedisServer>,
     masters: usize,
+    /// Where they speak TLS; empty where they do not.
+    tls: Vec<u16>,
 }
 
 impl RedisCluster {
     /// So many masters and, in turn for each, so many replicas; each master that has one acknowledges writes with it.
     pub(crate) fn start(masters: usize, replicas: usize) -> Self {
-        let servers: Vec<RedisServer> = (0..masters + replicas).map(|_| node()).collect();
-        let cluster = Self { servers, masters };
+        let servers: Vec<RedisServer> = (0..masters + replicas).map(|_| node(&[])).collect();
+        Self { servers, masters, tls: Vec::new() }.meet()
+    }
+
+    /// The same, whose servers speak TLS with one another and with clients, and ask for certificates. `files` are those
+    /// of the authority, the certificate and its key. Their plain ports are the harness's way in.
+    pub(crate) fn over_tls(masters: usize, replicas: usize, files: &[String; 3]) -> Self {
+        let tls: Vec<u16> = (0..masters + replicas).map(|_| free_port()).collect();
+        let server = |port: &u16| {
+            let [ca, certificate, key] = files;
+            let port = port.to_string();
+            let ours = ["--tls-port", &port, "--tls-ca-cert-file", ca, "--tls-cert-file", certificate];
+            let more = ["--tls-key-file", key, "--tls-cluster", "yes", "--tls-replication", "yes"];
+            node(&[&ours[..], &more].concat())
+        };
+        let servers = tls.iter().map(server).collect();
+        Self { servers, masters, tls }.meet()
+    }
+
+    fn meet(self) -> Self {
+        let (masters, cluster) = (self.masters, self);
         let first = &cluster.servers[0];
         for (at, server) in cluster.servers.iter().enumerate() {
             let () = server.run(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
             let bus = bus_port(server);
-            let () = first.run(&["CLUSTER", "MEET", "127.0.0.1", &server.port().to_string(), &bus]);
+            let port = cluster.tls.get(at).copied().unwrap_or_else(|| server.port()).to_string();
+            let () = first.run(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
         }
         for (at, master) in cluster.masters().iter().enumerate() {
             let (from, to) = (SLOTS * at / masters, SLOTS * (at + 1) / masters - 1);
@@ -66,6 +88,12 @@ impl RedisCluster {
     /// All servers, comma-separated.
     pub(crate) fn addr(&self) -> String {
         self.servers.iter().map(RedisServer::addr).collect::<Vec<_>>().join(",")
+    }
+
+    /// All servers as they are met over TLS, comma-separated.
+    pub(crate) fn tls_urls(&self) -> String {
+        let urls = self.tls.iter().map(|port| format!("rediss://127.0.0.1:{port}"));
+        urls.collect::<Vec<_>>().join(",")
     }
 
     /// Runs one command, whose key comes second, on the master that has it. Blocking.
@@ -123,9 +151,9 @@ fn key_of(master: &RedisServer) -> String {
     keys.next().expect("a key in a slot of this master")
 }
 
-fn node() -> RedisServer {
+fn node(more: &[&str]) -> RedisServer {
     let bus = free_port().to_string();
-    RedisServer::with(&[
+    let all = [
         "--cluster-enabled",
         "yes",
         "--cluster-port",
@@ -134,7 +162,8 @@ fn node() -> RedisServer {
         "1500",
         "--cluster-allow-replica-migration",
         "no",
-    ])
+    ];
+    RedisServer::with(&[&all, more].concat())
 }
 
 fn bus_port(server: &RedisServer) -> String {
