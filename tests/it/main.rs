@@ -56,6 +56,7 @@ mod guesses_by_address;
 mod health;
 mod histories;
 mod journeys;
+mod killed_half_way;
 mod lanes;
 mod late_writes;
 mod list_user_sessions;
