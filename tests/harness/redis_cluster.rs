@@ -38,13 +38,10 @@ impl RedisCluster {
 
     fn meet(self) -> Self {
         let (masters, cluster) = (self.masters, self);
-        let first = &cluster.servers[0];
         for (at, server) in cluster.servers.iter().enumerate() {
             let () = server.run(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
-            let bus = bus_port(server);
-            let port = cluster.tls.get(at).copied().unwrap_or_else(|| server.port()).to_string();
-            let () = first.run(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
         }
+        cluster.introduce();
         for (at, master) in cluster.masters().iter().enumerate() {
             let (from, to) = (SLOTS * at / masters, SLOTS * (at + 1) / masters - 1);
             let () = master.run(&["CLUSTER", "ADDSLOTSRANGE", &from.to_string(), &to.to_string()]);
@@ -57,6 +54,26 @@ impl RedisCluster {
         }
         cluster.wait_until_whole();
         cluster
+    }
+
+    /// Makes all servers known to one another.
+    fn introduce(&self) {
+        let mut looks = 0;
+        wait_until("the servers know one another", || {
+            if looks % 200 == 0 {
+                // A handshake that takes too long on a busy machine is given up: then they have to meet once more.
+                for (at, server) in self.servers.iter().enumerate() {
+                    let bus = bus_port(server);
+                    let port = self.tls.get(at).copied().unwrap_or_else(|| server.port()).to_string();
+                    let () = self.servers[0].run(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+                }
+            }
+            looks += 1;
+            self.servers.iter().all(|server| {
+                let nodes: String = server.run(&["CLUSTER", "NODES"]);
+                nodes.lines().count() == self.servers.len() && !nodes.contains("handshake")
+            })
+        });
     }
 
     /// Three masters with a replica each, which the tests of this binary share while at least one of them runs.

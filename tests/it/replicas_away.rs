@@ -1,7 +1,10 @@
 //! Where replicas must have a change, nothing is acknowledged, and nothing told, that only the master has: also when the
 //! call is repeated and finds what it did itself.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::harness::{
     Answer, App, Device, Operator, Setup, Store, Visitor,
@@ -40,13 +43,18 @@ async fn a_revoke_is_neither_acknowledged_nor_told_before_a_replica_has_it() {
     app.gateway().was_told(&session, "active").await;
     replica.kill();
     // The master has it from the first call on. So do the repeats find, on either instance; and the sweepers run meanwhile.
+    let mut slowest = Duration::ZERO;
     for operator in [app.operator(), Operator::new(&other.wire)].iter().cycle().take(6) {
+        let begun = Instant::now();
         operator.revoke(&session).await.unavailable();
+        slowest = slowest.max(begun.elapsed());
         assert_eq!(operator.status_of(&session).await, "revoked");
         app.gateway().was_told(&session, "active").await;
     }
     tokio::task::block_in_place(|| replica.restart());
+    let back = Instant::now();
     let answer = until_available(async || app.operator().revoke(&session).await).await;
+    eprintln!("no replica: slowest answer {slowest:?}, 200 {:?} after it is back", back.elapsed());
     assert_eq!(answer.ok()["outcome"], "already_revoked");
     app.gateway().was_told(&session, "revoked").await;
 }

@@ -114,8 +114,8 @@ impl Cluster {
         let servers = self.servers(until).await?;
         let asked = servers.iter().map(|node| node.call(How::Read(Way::Fast), &call, false, until));
         let answers = join_all(asked).await;
-        let serves = |answer: &&RedisResult<Value>| answer.as_ref().err().is_none_or(is_redirection);
-        let silent = servers.len() - answers.iter().filter(serves).count();
+        let is_alive = |answer: &&RedisResult<Value>| answer.as_ref().err().is_none_or(is_redirection);
+        let silent = servers.len() - answers.iter().filter(is_alive).count();
         match answers.into_iter().find_map(Result::err) {
             Some(error) if silent == servers.len() => Err(error),
             Some(_) | None => Ok((silent, servers.len())),
