@@ -1,6 +1,7 @@
 //! Real Redis servers for tests: each in a temporary directory, on a free port, gone with the test process whatever
 //! ends it. Start with [`RedisServer::start`], or with [`RedisServer::shared`] and a [`fresh_prefix`].
 #![allow(dead_code, unused_imports, reason = "each test binary that includes this file uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "tests may read the environment: which server to test with")]
 
 #[path = "redis_cluster.rs"]
 mod cluster;
