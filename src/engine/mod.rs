@@ -69,6 +69,12 @@ pub trait Engine: Send + Sync + 'static {
     /// How many items `collection` has.
     async fn count(&self, collection: &Collection) -> Result<u64, Unavailable>;
 
+    /// The same, and what it saw lasts: where replicas must have a commit, one has all that led to this number, and the
+    /// server that gave it is not one that others have replaced.
+    async fn count_lasting(&self, collection: &Collection) -> Result<u64, Unavailable> {
+        self.count(collection).await
+    }
+
     /// Applies `commit` if all its checks hold; otherwise changes nothing and names the first that did not.
     /// `Done` is durable as far as the backend's settings promise.
     async fn commit(&self, commit: Commit) -> Result<Verdict, Unavailable>;

@@ -47,15 +47,15 @@ impl Sessions {
         let job = Job::new(&revocation, true);
         // The flag first: whatever is opened after this commit is refused, whatever was opened before is listed below.
         self.store.block(&place, &Blocked { at: revocation.at, nonce: self.world.random() }, &job).await?;
+        let ending = Ending { place: &place, revocation: &revocation, until: None };
         let revoked = match self.store.active_page(&place, None, CHUNK).await {
-            Ok(page) => {
-                let ending = Ending { place: &place, revocation: &revocation, until: None };
-                self.revoke_pages(&ending, page, None).await
-            }
+            Ok(page) => self.revoke_pages(&ending, page, None).await,
             Err(error) => Err(error),
         };
+        let overlooked = self.revoke_overlooked(&ending).await;
         let published = self.publisher.publish(place.shard).await;
-        let revoked = revoked?;
+        let mut revoked = revoked?;
+        revoked.extend(overlooked?);
         self.store.finish_job(job_item(&place, &job), &job.encode()).await?;
         published?;
         Ok(revoked)

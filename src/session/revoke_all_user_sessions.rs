@@ -19,6 +19,9 @@ use crate::{
 /// How many sessions one commit revokes: about 1 ms of the store's time.
 pub(super) const CHUNK: usize = 100;
 
+/// How often to look for what was overlooked. Only logins that go on all the time need more than one look.
+const ROUNDS: usize = 20;
+
 /// Whose sessions are to end, and how.
 pub(super) struct Ending<'a> {
     pub(super) place: &'a Place,
@@ -58,11 +61,27 @@ impl Sessions {
         let job = Job::new(revocation, false);
         let one_step = first.next.is_none() && first.sessions.len() <= CHUNK;
         let ending = Ending { place, revocation, until: None };
-        let revoked = self.revoke_pages(&ending, first, (!one_step).then_some(&job)).await?;
+        let mut revoked = self.revoke_pages(&ending, first, (!one_step).then_some(&job)).await?;
+        revoked.extend(self.revoke_overlooked(&ending).await?);
         if !one_step {
             self.store.finish_job(job_item(place, &job), &job.encode()).await?;
         }
         Ok(revoked)
+    }
+
+    /// Revokes what a walk has not shown: the server that showed it may have been replaced meanwhile, by one on which
+    /// sessions are active that were none there, or on which the walk's cursor led elsewhere.
+    pub(super) async fn revoke_overlooked(&self, ending: &Ending<'_>) -> Result<Vec<SessionId>, Unavailable> {
+        let place = ending.place;
+        let mut revoked = Vec::new();
+        for _ in 0..ROUNDS {
+            if self.store.none_is_active(place).await? {
+                return Ok(revoked);
+            }
+            let page = self.store.active_page(place, None, CHUNK).await?;
+            revoked.extend(self.revoke_pages(ending, page, None).await?);
+        }
+        Err(Unavailable::new("store", "sessions are opened as fast as they are revoked"))
     }
 
     /// Revokes the sessions of `page` and of all that follow it. The first commit notes `job`.

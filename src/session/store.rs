@@ -125,8 +125,8 @@ impl Store {
         suffixes: &[[u8; 16]],
     ) -> Result<Vec<Kept>, Unavailable> {
         let items: Vec<Item> = suffixes.iter().map(|suffix| active(place).item(*suffix)).collect();
-        let values = self.engine.get(&items).await?;
-        let found = items.iter().zip(values).filter_map(|(item, bytes)| Some((item, bytes?)));
+        let read = items.iter().zip(self.engine.get(&items).await?);
+        let found = read.filter_map(|(item, bytes)| Some((item, bytes?)));
         found.map(|(item, bytes)| kept(item, id_of(place, item)?, bytes)).collect()
     }
 
@@ -231,6 +231,18 @@ impl Store {
         self.engine.commit(commit).await.map(drop)
     }
 
+    /// Whether the session, found revoked, stays so: a read alone may show what a failover undoes.
+    pub(super) async fn stays_revoked(&self, id: &SessionId) -> Result<bool, Unavailable> {
+        let mut commit = Commit::on(id.place.shard);
+        commit.absent(active(&id.place).item(id.suffix));
+        Ok(self.engine.commit(commit).await? == Verdict::Done)
+    }
+
+    /// Whether a user has no active session, for good: no failover brings one back that was open before.
+    pub(super) async fn none_is_active(&self, place: &Place) -> Result<bool, Unavailable> {
+        Ok(self.engine.count_lasting(&active(place)).await? == 0)
+    }
+
     /// How many active sessions a user has.
     pub(super) async fn count_active(&self, place: &Place) -> Result<u64, Unavailable> {
         self.engine.count(&active(place)).await
@@ -266,8 +278,7 @@ fn flag(place: &Place) -> Item {
 }
 
 fn kept(item: &Item, id: SessionId, bytes: Vec<u8>) -> Result<Kept, Unavailable> {
-    let session = Active::decode(item, &bytes)?.into_session(id);
-    Ok(Kept { session, bytes })
+    Ok(Kept { session: Active::decode(item, &bytes)?.into_session(id), bytes })
 }
 
 /// Whose sessions `collection` has.

@@ -83,6 +83,9 @@ impl Sessions {
         let page = self.store.active_page(place, None, CHUNK).await?;
         let ending = Ending { place, revocation: &job.revocation(), until };
         let revoked = self.revoke_pages(&ending, page, None).await?;
+        if job.later_ones_too {
+            self.revoke_overlooked(&ending).await?;
+        }
         self.store.finish_job(item.clone(), bytes).await?;
         // Nobody waits for it, and the gateway's own sweeper would do it a little later.
         drop(self.publisher.publish(place.shard).await);

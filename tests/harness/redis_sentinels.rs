@@ -16,7 +16,8 @@ pub(crate) struct RedisSentinels {
     sentinels: Vec<Sentinel>,
 }
 
-struct Sentinel {
+/// One sentinel. Dropped, it is killed.
+pub(crate) struct Sentinel {
     port: u16,
     dir: TempDir,
     process: Option<Process>,
@@ -32,7 +33,7 @@ impl RedisSentinels {
             let replica = RedisServer::replica_of(&servers[0]);
             servers.push(replica);
         }
-        let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(port)).collect();
+        let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::watching(port, 0)).collect();
         let watched = Self { servers, sentinels };
         wait_until("the sentinels know everybody", || {
             watched.sentinels.iter().all(|sentinel| {
@@ -56,8 +57,12 @@ impl RedisSentinels {
 
     /// The sentinels, comma-separated.
     pub(crate) fn addr(&self) -> String {
-        let addrs = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port));
-        addrs.collect::<Vec<_>>().join(",")
+        self.sentinels.iter().map(Sentinel::addr).collect::<Vec<_>>().join(",")
+    }
+
+    /// Every server, the one first that was the master at the start.
+    pub(crate) fn servers(&self) -> &[RedisServer] {
+        &self.servers
     }
 
     /// The server that a sentinel calls the master now.
@@ -89,12 +94,14 @@ impl RedisSentinels {
 }
 
 impl Sentinel {
-    fn start(master: u16) -> Self {
+    /// Which takes the server on this port for the master since this epoch.
+    pub(crate) fn watching(master: u16, epoch: u64) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let port = free_port();
         let mut config =
             format!("port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n");
-        for option in ["down-after-milliseconds mymaster 1000", "failover-timeout mymaster 4000"] {
+        let epoch = format!("config-epoch mymaster {epoch}");
+        for option in ["down-after-milliseconds mymaster 1000", "failover-timeout mymaster 4000", &epoch] {
             writeln!(config, "sentinel {option}").expect("a string takes everything");
         }
         std::fs::write(dir.path().join("sentinel.conf"), config).expect("a file");
@@ -102,6 +109,11 @@ impl Sentinel {
         let sentinel = Self { port, dir, process };
         wait_until("the sentinel answers", || sentinel.ask::<String>(&["PING"]).is_ok());
         sentinel
+    }
+
+    /// `127.0.0.1:port`.
+    pub(crate) fn addr(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {

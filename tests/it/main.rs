@@ -54,7 +54,6 @@ mod get_session;
 mod guesses;
 mod guesses_by_address;
 mod health;
-mod histories;
 mod journeys;
 mod killed_half_way;
 mod lanes;

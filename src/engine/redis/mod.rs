@@ -127,9 +127,15 @@ impl Engine for Redis {
     }
 
     async fn count(&self, collection: &Collection) -> Result<u64, Unavailable> {
-        let (key, mut command) = (self.names.collection(collection), cmd("HLEN"));
-        command.arg(&key);
-        self.servers.read(Way::Fast, Call::command(key, command)).await
+        self.servers.read(Way::Fast, self.count_call(collection)).await
+    }
+
+    async fn count_lasting(&self, collection: &Collection) -> Result<u64, Unavailable> {
+        if !self.replicated {
+            return self.count(collection).await;
+        }
+        let mark = self.names.mark(collection.shard);
+        self.servers.write(self.count_call(collection).marked(mark)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Verdict, Unavailable> {
@@ -191,6 +197,12 @@ impl Engine for Redis {
 }
 
 impl Redis {
+    fn count_call(&self, collection: &Collection) -> Call {
+        let (key, mut command) = (self.names.collection(collection), cmd("HLEN"));
+        command.arg(&key);
+        Call::command(key, command)
+    }
+
     /// Reads `group`, items of one collection.
     fn get_call(&self, group: &[Item]) -> Option<Call> {
         let (key, mut command) = (self.names.collection(&group.first()?.collection), cmd("HMGET"));
