@@ -245,9 +245,9 @@ fn launch(port: u16, options: &[String], dir: &TempDir) -> Option<Process> {
     None
 }
 
-/// Valkey, or another release of Redis, where `TEST_REDIS_SERVER` names it.
+/// Valkey, or another release of Redis, where `AUTHSESSION_TEST_REDIS_SERVER` names it.
 fn program() -> String {
-    std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_unset| "redis-server".to_owned())
+    std::env::var("AUTHSESSION_TEST_REDIS_SERVER").unwrap_or_else(|_unset| "redis-server".to_owned())
 }
 
 /// That program with these arguments, in `dir`.
