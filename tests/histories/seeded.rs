@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{join, join_all, join4};
+
 use crate::{
     checker::Rule,
     clients::Crew,
@@ -64,27 +66,27 @@ async fn a_late_relay(crew: &Arc<Crew>) {
     }
 }
 
+/// What a fresh device sends to log in with this address.
+async fn attempt(crew: &Crew, email: &str) -> Attempt {
+    let send = crew.call(0, Act::Send { email: email.to_owned() }).await;
+    let Outcome::Acknowledged(Said::Challenge(challenge)) = send else { panic!("{send:?}") };
+    let code = crew.stage.mail.code_of(&challenge).expect("a mail");
+    Attempt { email: email.to_owned(), challenge, code, key: Device::new().key() }
+}
+
 /// A code that one key claims on the first process while another key's claim is on its way from the second.
 async fn a_late_claim(crew: &Arc<Crew>) {
-    let (stage, email) = (&crew.stage, "late@example.com".to_owned());
-    let send = crew.call(0, Act::Send { email: email.clone() }).await;
-    let Outcome::Acknowledged(Said::Challenge(challenge)) = send else { panic!("{send:?}") };
-    let code = stage.mail.code_of(&challenge).expect("a mail");
-    let attempt = || Attempt {
-        email: email.clone(),
-        challenge: challenge.clone(),
-        code: code.clone(),
-        key: Device::new().key(),
-    };
-    let wire = stage.store_wire.as_ref().expect("a wire");
+    let late = attempt(crew, "late@example.com").await;
+    let first = Attempt { key: Device::new().key(), ..late.clone() };
+    let wire = crew.stage.store_wire.as_ref().expect("a wire");
     wire.hold(is_claim);
     let other = async {
         eventually("a claim is held back", async || (!wire.held().is_empty()).then_some(())).await;
-        crew.confirm(0, attempt()).await.expect("a session");
+        crew.confirm(0, first).await.expect("a session");
         wire.release();
     };
-    let late = Act::Confirm(attempt());
-    futures_util::future::join(crew.call(1, late.clone()), other).await;
+    let late = Act::Confirm(late);
+    join(crew.call(1, late.clone()), other).await;
     // The answer to the first may have been a 503: its caller asks again.
     crew.call(1, late).await;
 }
@@ -104,6 +106,10 @@ async fn a_split(crew: &Arc<Crew>) {
         let session = crew.log_in(0, &format!("before{number}@example.com"), (1, 1, false)).await;
         sessions.push(session.expect("a session"));
     }
+    let mut attempts = Vec::new();
+    for number in 0..6 {
+        attempts.push(attempt(crew, &format!("halfway{number}@example.com")).await);
+    }
     let () = new.run(&["REPLICAOF", "NO", "ONE"]);
     let between = crew.log_in(0, "between@example.com", (1, 1, false));
     let revokes = async |session: &String| {
@@ -115,8 +121,11 @@ async fn a_split(crew: &Arc<Crew>) {
         old.kill();
         wire.lead_to(new.addr());
     };
-    let revokes = futures_util::future::join_all(sessions.iter().map(revokes));
-    futures_util::future::join3(between, revokes, moved).await;
+    let confirms = join_all(attempts.iter().map(|attempt| crew.confirm(0, attempt.clone())));
+    join4(between, join_all(sessions.iter().map(revokes)), confirms, moved).await;
+    for attempt in attempts {
+        crew.confirm(0, Attempt { key: Device::new().key(), ..attempt }).await;
+    }
 }
 
 fn is_script(command: &Command) -> bool {
