@@ -105,6 +105,6 @@ pub trait Engine: Send + Sync + 'static {
     /// The outboxes that have entries.
     async fn backlog(&self) -> Result<Vec<Outbox>, Unavailable>;
 
-    /// Whether the store answers now.
-    async fn ready(&self) -> Result<(), Unavailable>;
+    /// Whether the store answers now; and if so, what its operators should know all the same.
+    async fn ready(&self) -> Result<Vec<String>, Unavailable>;
 }

@@ -6,8 +6,10 @@
 pub mod actors;
 pub mod answer;
 pub mod app;
+pub mod certificates;
 pub mod clock;
 pub mod contract;
+pub mod crowd;
 pub mod feed;
 pub mod gateway;
 pub mod process;

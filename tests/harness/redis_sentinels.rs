@@ -1,6 +1,10 @@
 //! A real master with replicas, watched by real sentinels, for tests.
 
-use std::{fmt::Write as _, thread};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
+};
 
 use tempfile::TempDir;
 
@@ -40,6 +44,17 @@ impl RedisSentinels {
         watched
     }
 
+    /// A master with one replica, which the tests of this binary share while at least one of them runs.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<RedisSentinels>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let watched = Arc::new(Self::start(1));
+            *shared = Arc::downgrade(&watched);
+            watched
+        })
+    }
+
     /// The sentinels, comma-separated.
     pub(crate) fn addr(&self) -> String {
         self.sentinels.iter().map(Sentinel::addr).collect::<Vec<_>>().join(",")
@@ -55,6 +70,12 @@ impl RedisSentinels {
         let (_, port): (String, u16) =
             self.sentinels[1].ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"]).expect("a master");
         self.servers.iter().find(|server| server.port() == port).expect("one of ours")
+    }
+
+    /// A server that is not the master now.
+    pub(crate) fn replica(&self) -> &RedisServer {
+        let master = self.master().port();
+        self.servers.iter().find(|server| server.port() != master).expect("a replica")
     }
 
     /// Asks the sentinels to make another server the master, and waits until they have.

@@ -191,7 +191,7 @@ impl Engine for Redis {
         Ok(shards.into_iter().map(|shard| self.outbox_of(shard)).collect())
     }
 
-    async fn ready(&self) -> Result<(), Unavailable> {
+    async fn ready(&self) -> Result<Vec<String>, Unavailable> {
         self.servers.ready().await
     }
 }
