@@ -85,7 +85,7 @@ impl Challenges {
     ) -> Result<Option<ChallengeId>, Error> {
         let id = ChallengeId::new(&send.place, self.world.random());
         let code = Code::draw(&self.world, self.settings.code_length);
-        let mailed = code.mailed(self.world.random(), &self.code_secret().await?);
+        let mailed = code.mailed(self.world.random(), self.code_secret().await?);
         let expires_at = now.after(self.settings.code_ttl);
         let mail = Mail { code: mailed, sent_at: now, expires_at, delivered: false };
         let challenge = self.challenge(send, lane, &mail, now);

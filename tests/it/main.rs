@@ -43,6 +43,7 @@ macro_rules! on_every_store {
 mod block_user;
 mod block_user_races;
 mod cluster_faults;
+mod code_secret;
 mod confirm_email_code;
 mod confirm_limits;
 mod confirm_once;

@@ -14,6 +14,11 @@ use crate::base::{Secret, settings::Reader, use_ring};
 const TIMEOUT: Duration = Duration::from_millis(500);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DATABASES: RangeInclusive<u64> = 0..=16_383;
+/// Where the store's Redis is, and the gateway's: each in a variable or in a file.
+pub const STORE: (&str, &str) = ("AUTHSESSION_REDIS_ADDR", "AUTHSESSION_REDIS_ADDR_FILE");
+/// See [`STORE`].
+pub const GATEWAY: (&str, &str) = ("AUTHSESSION_GATEWAY_REDIS_ADDR", "AUTHSESSION_GATEWAY_REDIS_ADDR_FILE");
+
 const REPLICAS: RangeInclusive<u64> = 0..=100;
 
 const MODES: [(&str, Mode); 3] =
@@ -72,8 +77,16 @@ impl Options {
         Self {
             mode,
             sentinel_master: reader.text_or("AUTHSESSION_REDIS_SENTINEL_MASTER", "mymaster"),
-            username: reader.text("AUTHSESSION_REDIS_USERNAME"),
-            password: reader.text("AUTHSESSION_REDIS_PASSWORD").map(Secret::new),
+            username: reader.secret(
+                ("AUTHSESSION_REDIS_USERNAME", "AUTHSESSION_REDIS_USERNAME_FILE"),
+                "text",
+                |text| Some(text.to_owned()),
+            ),
+            password: reader.secret(
+                ("AUTHSESSION_REDIS_PASSWORD", "AUTHSESSION_REDIS_PASSWORD_FILE"),
+                "text",
+                |text| Some(Secret::new(text)),
+            ),
             db: db.try_into().unwrap_or_default(),
             tls: Tls::read(reader),
             key_prefix: read_prefix(reader),
@@ -86,9 +99,11 @@ impl Options {
         }
     }
 
-    /// These options with the address in the variable `name`; nothing where that is unset or bad.
-    pub fn at(&self, reader: &mut Reader, name: &'static str) -> Option<Settings> {
-        let address = reader.optional(name, ADDRESS_TAKES, Address::parse)?;
+    /// These options with the address in the variable `name`, or in the file that the other one names, since an address
+    /// may hold a password; nothing where neither is set, or what is there is bad.
+    pub fn at(&self, reader: &mut Reader, names: (&'static str, &'static str)) -> Option<Settings> {
+        let address = reader.secret(names, ADDRESS_TAKES, Address::parse)?;
+        let (name, _) = names;
         let several = address.places.len() > 1;
         match self.mode {
             Mode::Standalone if several => {
@@ -111,10 +126,10 @@ impl Options {
 
     /// As [`Self::at`], for a Redis of the gateway's own, which may be of another kind. A lone server has no replicas to
     /// wait for, whatever the store's has.
-    pub fn elsewhere_at(&self, reader: &mut Reader, name: &'static str) -> Option<Settings> {
+    pub fn elsewhere_at(&self, reader: &mut Reader, names: (&'static str, &'static str)) -> Option<Settings> {
         let mode = reader.choice("AUTHSESSION_GATEWAY_REDIS_MODE", self.mode, &MODES);
         let min_replicas = if mode == Mode::Standalone { 0 } else { self.min_replicas };
-        Self { mode, min_replicas, ..self.clone() }.at(reader, name)
+        Self { mode, min_replicas, ..self.clone() }.at(reader, names)
     }
 }
 
@@ -128,7 +143,7 @@ impl fmt::Display for Settings {
 impl Settings {
     /// The store's Redis: nothing where `AUTHSESSION_REDIS_ADDR` is unset.
     pub fn read(reader: &mut Reader) -> Option<Self> {
-        Options::read(reader).at(reader, "AUTHSESSION_REDIS_ADDR")
+        Options::read(reader).at(reader, STORE)
     }
 
     /// What every key of ours starts with.
