@@ -36,7 +36,7 @@ pub use eviction::EvictionWatch;
 pub use node::Way;
 pub use script::Script;
 pub use servers::Servers;
-pub use settings::{GATEWAY, Options, STORE, Settings};
+pub use settings::{Options, Settings};
 pub use slots::hash_tag;
 
 use super::{

@@ -15,9 +15,8 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DATABASES: RangeInclusive<u64> = 0..=16_383;
 /// Where the store's Redis is, and the gateway's: each in a variable or in a file.
-pub const STORE: (&str, &str) = ("AUTHSESSION_REDIS_ADDR", "AUTHSESSION_REDIS_ADDR_FILE");
-/// See [`STORE`].
-pub const GATEWAY: (&str, &str) = ("AUTHSESSION_GATEWAY_REDIS_ADDR", "AUTHSESSION_GATEWAY_REDIS_ADDR_FILE");
+const STORE: (&str, &str) = ("AUTHSESSION_REDIS_ADDR", "AUTHSESSION_REDIS_ADDR_FILE");
+const GATEWAY: (&str, &str) = ("AUTHSESSION_GATEWAY_REDIS_ADDR", "AUTHSESSION_GATEWAY_REDIS_ADDR_FILE");
 
 const REPLICAS: RangeInclusive<u64> = 0..=100;
 
@@ -101,7 +100,7 @@ impl Options {
 
     /// These options with the address in the variable `name`, or in the file that the other one names, since an address
     /// may hold a password; nothing where neither is set, or what is there is bad.
-    pub fn at(&self, reader: &mut Reader, names: (&'static str, &'static str)) -> Option<Settings> {
+    fn at(&self, reader: &mut Reader, names: (&'static str, &'static str)) -> Option<Settings> {
         let address = reader.secret(names, ADDRESS_TAKES, Address::parse)?;
         let (name, _) = names;
         let several = address.places.len() > 1;
@@ -124,12 +123,17 @@ impl Options {
         Some(Settings { address, options: self.clone() })
     }
 
-    /// As [`Self::at`], for a Redis of the gateway's own, which may be of another kind. A lone server has no replicas to
+    /// With the store's address; nothing where there is none, which means the embedded store.
+    pub fn for_the_store(&self, reader: &mut Reader) -> Option<Settings> {
+        self.at(reader, STORE)
+    }
+
+    /// With the address of a Redis of the gateway's own, which may be of another kind. A lone server has no replicas to
     /// wait for, whatever the store's has.
-    pub fn elsewhere_at(&self, reader: &mut Reader, names: (&'static str, &'static str)) -> Option<Settings> {
+    pub fn for_the_gateway(&self, reader: &mut Reader) -> Option<Settings> {
         let mode = reader.choice("AUTHSESSION_GATEWAY_REDIS_MODE", self.mode, &MODES);
         let min_replicas = if mode == Mode::Standalone { 0 } else { self.min_replicas };
-        Self { mode, min_replicas, ..self.clone() }.at(reader, names)
+        Self { mode, min_replicas, ..self.clone() }.at(reader, GATEWAY)
     }
 }
 
@@ -143,7 +147,7 @@ impl fmt::Display for Settings {
 impl Settings {
     /// The store's Redis: nothing where `AUTHSESSION_REDIS_ADDR` is unset.
     pub fn read(reader: &mut Reader) -> Option<Self> {
-        Options::read(reader).at(reader, STORE)
+        Options::read(reader).for_the_store(reader)
     }
 
     /// What every key of ours starts with.
