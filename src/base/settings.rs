@@ -280,7 +280,7 @@ mod tests {
         let (found, fault) = read(&[(NAMES.0, "hunter2"), (NAMES.1, &path(&good))]);
         assert!(found.is_none() && fault.contains(NAMES.0) && fault.contains(NAMES.1), "{fault}");
         let (short, empty) = (file(b"hunt\n"), file(b"\n"));
-        let (binary, large) = (file(b"hunter2\xff"), file(&[b'x'; 65_537]));
+        let (binary, large) = (file(b"hunter2\xff"), file(&b"x".repeat(65_537)));
         for (path, says) in [
             (path(&short), "at least six letters"),
             (path(&empty), "it is empty"),

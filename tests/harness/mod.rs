@@ -10,6 +10,7 @@ pub mod clock;
 pub mod contract;
 pub mod feed;
 pub mod gateway;
+pub mod otlp;
 pub mod process;
 pub mod proxy;
 pub mod redis;
