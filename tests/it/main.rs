@@ -47,6 +47,7 @@ mod code_secret;
 mod confirm_email_code;
 mod confirm_limits;
 mod confirm_once;
+mod damaged_records;
 mod described_requests;
 mod device_key;
 mod edge;

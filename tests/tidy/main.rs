@@ -14,6 +14,7 @@ mod imports;
 mod paths;
 mod sizes;
 mod source;
+mod supply;
 mod unfinished;
 mod words;
 
