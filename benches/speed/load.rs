@@ -97,29 +97,19 @@ impl Load<'_> {
         let mut idle = true;
         loop {
             let number = next.replace(next.get() + 1);
-            let begin = Instant::now();
-            if number >= most || begin - begun >= self.time && !idle {
+            let start = Instant::now();
+            if number >= most || start - begun >= self.time && !idle {
                 return;
             }
             idle = false;
             let number = number % count;
             let answer = self.perform(&mut pair, number, &batch.steps[number]).await;
             let end = Instant::now();
-            let mut run = run.borrow_mut();
-            run.took = end - begun;
-            match answer {
-                Ok(id) => {
-                    run.latencies.push(end - begin);
-                    run.ids.extend(id.map(|id| (number, id)));
-                }
-                Err(story) => {
-                    run.wrong += 1;
-                    run.story.get_or_insert(story);
-                    drop(run);
-                    // What is still under way on the old ones belongs to nobody.
-                    pair = Pair::open(pair.door).await;
-                }
+            if answer.is_err() {
+                // What is still under way on the old ones belongs to nobody.
+                pair = Pair::open(pair.door).await;
             }
+            run.borrow_mut().note(answer.map(|id| (number, id)), end - start, end - begun);
         }
     }
 
@@ -130,7 +120,9 @@ impl Load<'_> {
             Step::Cycle { email, device } => {
                 let session = self.log_in(pair, email, device).await?;
                 // Only every so many are looked at again.
-                pair.call(&people::revoke(&session)).await.map(|_| (number % 64 == 0).then_some(session))
+                pair.call(&people::revoke(&session))
+                    .await
+                    .map(|_| number.is_multiple_of(64).then_some(session))
             }
         }
     }
@@ -140,6 +132,22 @@ impl Load<'_> {
         let code =
             self.mailbox.take(&challenge).ok_or("no mail for a challenge that was answered with 200")?;
         pair.call(&people::confirm(&challenge, &code, device)).await?.ok_or_else(|| "no session".to_owned())
+    }
+}
+
+impl Run {
+    fn note(&mut self, answer: Result<(usize, Option<String>), String>, latency: Duration, took: Duration) {
+        self.took = took;
+        match answer {
+            Ok((number, id)) => {
+                self.latencies.push(latency);
+                self.ids.extend(id.map(|id| (number, id)));
+            }
+            Err(story) => {
+                self.wrong += 1;
+                self.story.get_or_insert(story);
+            }
+        }
     }
 }
 

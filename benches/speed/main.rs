@@ -68,8 +68,10 @@ fn measure(options: &Options) -> ExitCode {
     if !options.smoke {
         report.tell(options);
     }
-    let wrong: Vec<String> = report.wrong();
-    wrong.iter().for_each(|story| eprintln!("WRONG {story}"));
+    let wrong = report.wrong();
+    for story in &wrong {
+        eprintln!("WRONG {story}");
+    }
     if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

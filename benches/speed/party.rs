@@ -22,6 +22,8 @@ pub(crate) struct Party {
     pub(crate) servers: Vec<Process>,
     /// Nothing for a reference that asks no Redis.
     pub(crate) store: Option<Store>,
+    /// The gateway's Redis, where it is another.
+    pub(crate) gateway: Option<Store>,
     pub(crate) work: Work,
     pub(crate) mailbox: Mailbox,
 }
@@ -47,6 +49,8 @@ pub(crate) struct Turn {
     /// Seconds of processor for a thousand operations.
     pub(crate) server_cpu: f64,
     pub(crate) redis_cpu: f64,
+    /// The gateway's Redis, where it is another.
+    pub(crate) gateway_cpu: f64,
     /// In and out of Redis, for one operation.
     pub(crate) redis_bytes: f64,
     pub(crate) wrong: usize,
@@ -63,19 +67,20 @@ impl Party {
     pub(crate) async fn turn(&self, Plan { concurrency, time, expected, most }: Plan) -> Turn {
         let batch = self.work.batch(self, expected).await;
         let servers: Vec<u32> = self.servers.iter().map(Process::pid).collect();
-        let stores = self.store.as_ref().map(Store::pids).unwrap_or_default();
-        let traffic = || self.store.as_ref().map(Store::traffic).unwrap_or_default();
-        let before = (cpu(&servers), cpu(&stores), traffic());
+        let [stores, gateways] =
+            [&self.store, &self.gateway].map(|it| it.as_ref().map(Store::pids).unwrap_or_default());
+        let traffic = || [&self.store, &self.gateway].into_iter().flatten().map(Store::traffic).sum::<u64>();
+        let before = ([&servers, &stores, &gateways].map(|it| cpu(it)), traffic());
         let doors = self.doors();
         let load = Load { doors: &doors, mailbox: &self.mailbox, concurrency, time, most };
         let run = load.run(&batch).await;
-        let after = (cpu(&servers), cpu(&stores), traffic());
+        let after = ([&servers, &stores, &gateways].map(|it| cpu(it)), traffic());
         let mut turn = Turn::of(&run);
         let thousands = run.latencies.len() as f64 / 1000.0;
         if thousands > 0.0 {
-            turn.server_cpu = (after.0 - before.0).as_secs_f64() / thousands;
-            turn.redis_cpu = (after.1 - before.1).as_secs_f64() / thousands;
-            turn.redis_bytes = (after.2 - before.2) as f64 / thousands / 1000.0;
+            let cpu = |at: usize| after.0[at].saturating_sub(before.0[at]).as_secs_f64() / thousands;
+            (turn.server_cpu, turn.redis_cpu, turn.gateway_cpu) = (cpu(0), cpu(1), cpu(2));
+            turn.redis_bytes = (after.1 - before.1) as f64 / thousands / 1000.0;
         }
         if let Err(story) = self.work.verify(self, &batch, &run).await {
             turn.wrong += 1;

@@ -212,13 +212,20 @@ impl Bed {
         let all = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let all: Vec<(String, String)> = all.chain(store.settings()).collect();
         let servers = (0..count).map(|_| Process::service(&all)).collect();
-        Party { servers, store: Some(store), work, mailbox: self.mailbox.clone() }
+        Party { servers, store: Some(store), gateway: None, work, mailbox: self.mailbox.clone() }
+    }
+
+    /// One process on a Redis, with the gateway's copy in another.
+    pub(crate) fn apart(&self, store: Store, gateway: Store, work: Work) -> Party {
+        let addr = gateway.server().addr();
+        let party = self.services(1, store, &[("GATEWAY_REDIS_ADDR", &addr)], work);
+        Party { gateway: Some(gateway), ..party }
     }
 
     fn reference(&self, name: &str, store: Option<Store>, body: &str, work: Work) -> Party {
         let redis = store.as_ref().map(|store| store.server().addr()).unwrap_or_default();
         let server = Process::reference(name, &[&redis, &self.mailbox.url(), body]);
-        Party { servers: vec![server], store, work, mailbox: self.mailbox.clone() }
+        Party { servers: vec![server], store, gateway: None, work, mailbox: self.mailbox.clone() }
     }
 
     /// The service, and the reference called `name`, each on a Redis of its own.

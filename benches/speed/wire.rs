@@ -1,7 +1,7 @@
 //! HTTP/1.1 with as little as possible: ready-made bytes out, status and body in. What the load costs is taken from the
 //! servers it measures, since they share the machine.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, ops::Range};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,12 +22,11 @@ pub(crate) struct Connection {
 }
 
 /// What a message's head says.
-pub(crate) struct Head {
+struct Head {
     /// Of a response.
-    pub(crate) status: u16,
-    /// How long head and body are.
-    pub(crate) head: usize,
-    pub(crate) body: usize,
+    status: u16,
+    /// Where the body lies.
+    body: Range<usize>,
 }
 
 impl Connection {
@@ -47,11 +46,11 @@ impl Connection {
         self.buffer.clear();
         loop {
             self.read().await?;
-            if let Some(Head { status, head, body }) = response(&self.buffer)? {
-                while self.buffer.len() < head + body {
+            if let Some(Head { status, body }) = response(&self.buffer)? {
+                while self.buffer.len() < body.end {
                     self.read().await?;
                 }
-                return Ok((status, &self.buffer[head..head + body]));
+                return Ok((status, &self.buffer[body]));
             }
         }
     }
@@ -63,11 +62,11 @@ impl Connection {
             if let Err(error) = self.read().await {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(error) };
             }
-            if let Some(Head { head, body, .. }) = request(&self.buffer)? {
-                while self.buffer.len() < head + body {
+            if let Some(Head { body, .. }) = request(&self.buffer)? {
+                while self.buffer.len() < body.end {
                     self.read().await?;
                 }
-                return Ok(Some(&self.buffer[head..head + body]));
+                return Ok(Some(&self.buffer[body]));
             }
         }
     }
@@ -92,7 +91,7 @@ fn response(bytes: &[u8]) -> io::Result<Option<Head>> {
         return Ok(None);
     };
     let status = parsed.code.unwrap_or_default();
-    Ok(Some(Head { status, head, body: length(parsed.headers)? }))
+    Ok(Some(Head { status, body: head..head + length(parsed.headers)? }))
 }
 
 /// The head of the request in `bytes`, once it is all there.
@@ -102,7 +101,7 @@ fn request(bytes: &[u8]) -> io::Result<Option<Head>> {
     let httparse::Status::Complete(head) = parsed.parse(bytes).map_err(io::Error::other)? else {
         return Ok(None);
     };
-    Ok(Some(Head { status: 0, head, body: length(parsed.headers)? }))
+    Ok(Some(Head { status: 0, body: head..head + length(parsed.headers)? }))
 }
 
 fn length(headers: &[httparse::Header<'_>]) -> io::Result<usize> {

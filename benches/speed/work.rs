@@ -104,7 +104,11 @@ async fn is(party: &Party, session: &str, status: &str) -> Result<(), String> {
 
 /// Where the gateway's copy is in Redis, it has that status of `session`.
 fn gateway_says(party: &Party, session: &str, status: &str) -> Result<(), String> {
-    let Some(store) = party.store.as_ref().filter(|store| !store.servers().is_empty()) else { return Ok(()) };
+    let Some(store) =
+        party.gateway.as_ref().or(party.store.as_ref()).filter(|store| !store.servers().is_empty())
+    else {
+        return Ok(());
+    };
     let record = store.gateway_record(session).unwrap_or_default();
     let record: Value = serde_json::from_str(&record).unwrap_or_default();
     if record["status"] == status {
@@ -169,7 +173,7 @@ pub(crate) async fn user_of(party: &Party, session: &str) -> String {
     answer.ok()["session"]["user_id"].as_str().expect("a user").to_owned()
 }
 
-async fn reads_of(party: &Party, paths: Vec<String>) -> Shared {
+pub(crate) async fn reads_of(party: &Party, paths: Vec<String>) -> Shared {
     let wire = wire(party);
     let mut steps = Vec::new();
     for path in paths {

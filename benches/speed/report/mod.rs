@@ -82,7 +82,7 @@ impl Report {
         }
         if let Some(scale) = &self.scale {
             sections.push(("scale", scale.markdown()));
-            sections.extend(scale.capacity(&self.speed).map(|text| ("capacity", text)));
+            sections.push(("capacity", scale.capacity()));
         }
         sections
     }
