@@ -3,25 +3,24 @@
 use std::{thread, time::Duration};
 
 use crate::{
-    options::Options,
-    party::{Party, Plan},
+    bed::Bed,
+    party::Party,
     people::address,
     process::{BINARY, memory},
     report::Fact,
     rounds::Spread,
-    rows::Bed,
     store::Store,
     work::{Work, log_in, reads},
 };
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
-pub(crate) async fn measure(bed: &Bed, options: &Options) -> Vec<Fact> {
+pub(crate) async fn measure(bed: &Bed) -> Vec<Fact> {
     let size = std::fs::metadata(BINARY).expect("the binary").len();
     let mut facts = vec![Fact::new("binary", size as f64 / MEBIBYTE, "MiB")];
     let redis = Store::redis();
-    facts.extend(on(bed, &redis, ("Redis", Some(15.0), Some(50.0)), options).await);
-    facts.extend(on(bed, &Store::embedded(), ("embedded", None, None), options).await);
+    facts.extend(on(bed, &redis, ("Redis", Some(15.0), Some(50.0))).await);
+    facts.extend(on(bed, &Store::embedded(), ("embedded", None, None)).await);
     facts
 }
 
@@ -29,20 +28,17 @@ async fn on(
     bed: &Bed,
     store: &Store,
     (name, memory_target, start_target): (&str, Option<f64>, Option<f64>),
-    options: &Options,
 ) -> Vec<Fact> {
-    let (tries, logins) = if options.smoke { (1, 5) } else { (9, 5000) };
-    let start = start_times(bed, store, tries);
+    let start = start_times(bed, store, bed.some(9, 1));
     let mut party = bed.services(1, store.clone(), &[], Work::Send);
     // Background work is under way by then.
-    thread::sleep(Duration::from_millis(if options.smoke { 10 } else { 1500 }));
+    thread::sleep(Duration::from_millis(bed.some(1500, 1) as u64));
     let idle = resident(&party);
-    let batch = reads(&party, bed.samples).await;
+    let batch = reads(&party, bed.samples()).await;
     party.work = Work::Fixed(batch);
-    let most = if options.smoke { 200 } else { usize::MAX };
-    let turn = party.turn(Plan { concurrency: 128, time: Duration::from_secs(3), expected: 0, most }).await;
+    let turn = party.turn(bed.plan(128, Duration::from_secs(3))).await;
     assert_eq!(turn.wrong, 0, "{:?}", turn.story);
-    log_in(&party, (0..logins).map(|_| address()).collect()).await;
+    log_in(&party, (0..bed.some(5000, 5)).map(|_| address()).collect()).await;
     vec![
         Fact::new(format!("memory, idle, {name}"), idle, "MiB").at_most(memory_target),
         Fact::new(format!("memory after load (128 at once, 5000 logins), {name}"), resident(&party), "MiB"),

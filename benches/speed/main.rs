@@ -20,6 +20,7 @@
     reason = "as in tests; and figures for people need no more than a float holds"
 )]
 
+mod bed;
 mod cost;
 #[expect(unused_imports, reason = "the tests use more of it")]
 #[path = "../../tests/harness/mod.rs"]
@@ -41,10 +42,10 @@ mod work;
 
 use std::process::ExitCode;
 
-use mailbox::Mailbox;
+use bed::Bed;
 use options::{Options, Task};
 use report::Report;
-use rows::{Bed, ROWS};
+use rows::ROWS;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -76,19 +77,18 @@ fn measure(options: &Options) -> ExitCode {
 }
 
 async fn everything(options: &Options) -> Report {
-    let samples = if options.smoke { 5 } else { 1000 };
-    let bed = Bed { mailbox: Mailbox::open(), samples, patient: options.smoke };
+    let bed = Bed::new(options);
     let mut report = Report::default();
     for row in ROWS.iter().filter(|row| options.wants(row.name)) {
         eprintln!("{}: {} / {}", row.name, row.operation, row.against);
-        report.speed.extend(rounds::measure(row, &bed, options).await);
+        report.speed.extend(rounds::measure(row, &bed).await);
     }
     if options.wants("cost") {
         eprintln!("cost: memory, start, size");
-        report.cost = cost::measure(&bed, options).await;
+        report.cost = cost::measure(&bed).await;
     }
     if options.scale {
-        report.scale = scale::measure(&bed, options).await;
+        report.scale = scale::measure(&bed, options.sessions).await;
     }
     report
 }

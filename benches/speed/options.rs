@@ -109,5 +109,5 @@ fn as_a_test(arguments: &[String]) -> Task {
     if !chosen {
         return Task::Say("");
     }
-    Task::Measure(Options { rounds: 1, smoke: true, ..Options::new() })
+    Task::Measure(Options { rounds: 1, smoke: true, scale: true, sessions: 300, ..Options::new() })
 }

@@ -5,13 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    options::Options,
+    bed::Bed,
     party::{Party, Plan, Turn},
-    rows::{Bed, Row},
+    rows::Row,
 };
-
-/// Longer than a handful of requests takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What was seen of one row at one concurrency.
 #[derive(Serialize)]
@@ -70,11 +67,11 @@ impl Figures {
 }
 
 /// All that is asked of `row`.
-pub(crate) async fn measure(row: &Row, bed: &Bed, options: &Options) -> Vec<Figures> {
+pub(crate) async fn measure(row: &Row, bed: &Bed) -> Vec<Figures> {
     let parties = row.parties(bed).await;
     let mut all = Vec::new();
     let few: &[usize] = &[4];
-    for &concurrency in if options.smoke { few } else { row.concurrency } {
+    for &concurrency in if bed.smoke() { few } else { row.concurrency } {
         let mut figures = Figures {
             row: row.name,
             operation: row.operation,
@@ -85,11 +82,11 @@ pub(crate) async fn measure(row: &Row, bed: &Bed, options: &Options) -> Vec<Figu
             reference: Vec::new(),
         };
         let mut sides = [
-            Side::warmed(&parties.0, concurrency, options).await,
-            Side::warmed(&parties.1, concurrency, options).await,
+            Side::warmed(&parties.0, concurrency, bed).await,
+            Side::warmed(&parties.1, concurrency, bed).await,
         ];
-        for round in 0..options.rounds {
-            let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+        for round in 0..bed.rounds() {
+            let order = if round.is_multiple_of(2) { [0, 1] } else { [1, 0] };
             for side in order {
                 let turn = sides[side].turn().await;
                 let turns = if side == 0 { &mut figures.measured } else { &mut figures.reference };
@@ -109,16 +106,15 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     /// After a short turn that does not count.
-    async fn warmed(party: &'a Party, concurrency: usize, options: &Options) -> Self {
-        let mut plan = Plan { concurrency, time: PATIENCE, expected: 2 * concurrency, most: 2 * concurrency };
-        if !options.smoke {
-            let (time, expected) = (Duration::from_millis(200), 300 + 4 * concurrency);
-            let short = Plan { time, expected, most: usize::MAX, ..plan };
+    async fn warmed(party: &'a Party, concurrency: usize, bed: &Bed) -> Self {
+        let short = bed.plan(concurrency, Duration::from_millis(200));
+        let mut side = Self { party, plan: short };
+        if !bed.smoke() {
             let turn = party.turn(short).await;
-            plan = Plan { time: Duration::from_secs_f64(options.seconds), ..short };
-            plan.expect(&turn);
+            side.plan = bed.plan(concurrency, bed.turn());
+            side.plan.expect(&turn);
         }
-        Self { party, plan }
+        side
     }
 
     async fn turn(&mut self) -> Turn {
@@ -130,7 +126,7 @@ impl<'a> Side<'a> {
 
 impl Plan {
     /// Somewhat more than was done in the same time before: a turn ends by its time.
-    fn expect(&mut self, before: &Turn) {
+    pub(crate) fn expect(&mut self, before: &Turn) {
         let done = before.per_second * self.time.as_secs_f64() * 1.2;
         self.expected = (done as usize + 2 * self.concurrency).min(self.most);
     }

@@ -1,11 +1,10 @@
 //! The rows of the table: which operation, against what, and how near it is to come.
 
 use crate::{
+    bed::Bed,
     load::Step,
-    mailbox::Mailbox,
     party::{Party, Shared},
     people::{Call, Expected},
-    process::Process,
     reference::seeds,
     store::Store,
     work::{Work, lists, reads},
@@ -139,15 +138,6 @@ pub(crate) const ROWS: [Row; 12] = [
     },
 ];
 
-/// What parties are made of.
-pub(crate) struct Bed {
-    pub(crate) mailbox: Mailbox,
-    /// How many different sessions, or users with sessions, are read.
-    pub(crate) samples: usize,
-    /// Deadlines that a busy machine keeps: where only the answers matter.
-    pub(crate) patient: bool,
-}
-
 impl Row {
     /// Whom it measures, and against whom.
     pub(crate) async fn parties(&self, bed: &Bed) -> (Party, Party) {
@@ -170,7 +160,7 @@ impl Row {
             Kind::GetTwoProcesses => {
                 let mut one = bed.services(1, Store::redis(), &[], Work::Send);
                 let store = one.store.clone().expect("a store");
-                let reads = reads(&one, bed.samples).await;
+                let reads = reads(&one, bed.samples()).await;
                 one.work = Work::Fixed(reads.clone());
                 (bed.services(2, store, &[], Work::Fixed(reads)), one)
             }
@@ -182,7 +172,7 @@ impl Row {
                 let mut both =
                     [Store::cluster(), Store::redis()].map(|it| bed.services(1, it, &[], Work::Send));
                 for party in &mut both {
-                    party.work = Work::Fixed(reads(party, bed.samples).await);
+                    party.work = Work::Fixed(reads(party, bed.samples()).await);
                 }
                 both.into()
             }
@@ -191,43 +181,6 @@ impl Row {
 }
 
 impl Bed {
-    /// So many processes of the service on `store`.
-    pub(crate) fn services(
-        &self,
-        count: usize,
-        store: Store,
-        settings: &[(&str, &str)],
-        work: Work,
-    ) -> Party {
-        let url = self.mailbox.url();
-        let ours = [
-            ("MAIL_SERVICE_MODE", "rest"),
-            ("MAIL_SERVICE_BASE_URL", url.as_str()),
-            ("RATE_LIMIT_SEND_PER_MINUTE", "0"),
-            ("RATE_LIMIT_CONFIRM_PER_MINUTE", "0"),
-        ];
-        let patient = [("REDIS_OPERATION_TIMEOUT", "5s"), ("MAIL_SERVICE_REQUEST_TIMEOUT", "5s")];
-        let patient = patient.iter().filter(|_| self.patient);
-        let all = ours.iter().chain(settings).chain(patient);
-        let all = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let all: Vec<(String, String)> = all.chain(store.settings()).collect();
-        let servers = (0..count).map(|_| Process::service(&all)).collect();
-        Party { servers, store: Some(store), gateway: None, work, mailbox: self.mailbox.clone() }
-    }
-
-    /// One process on a Redis, with the gateway's copy in another.
-    pub(crate) fn apart(&self, store: Store, gateway: Store, work: Work) -> Party {
-        let addr = gateway.server().addr();
-        let party = self.services(1, store, &[("GATEWAY_REDIS_ADDR", &addr)], work);
-        Party { gateway: Some(gateway), ..party }
-    }
-
-    fn reference(&self, name: &str, store: Option<Store>, body: &str, work: Work) -> Party {
-        let redis = store.as_ref().map(|store| store.server().addr()).unwrap_or_default();
-        let server = Process::reference(name, &[&redis, &self.mailbox.url(), body]);
-        Party { servers: vec![server], store, gateway: None, work, mailbox: self.mailbox.clone() }
-    }
-
     /// The service, and the reference called `name`, each on a Redis of its own.
     fn on_redis(&self, ours: Work, name: &str, theirs: Work) -> (Party, Party) {
         let service = self.services(1, Store::redis(), &[], ours);
@@ -239,11 +192,11 @@ impl Bed {
         let (mut service, mut reference) = self.on_redis(Work::Send, name, Work::Send);
         let store = reference.store.as_ref().expect("a Redis");
         let batch = if name == "list" {
-            let batch = lists(&service, self.samples).await;
+            let batch = lists(&service, self.samples()).await;
             seeds::copy_lists(store, &batch);
             batch
         } else {
-            let batch = reads(&service, self.samples).await;
+            let batch = reads(&service, self.samples()).await;
             seeds::copy_reads(store, &batch);
             batch
         };
@@ -254,7 +207,7 @@ impl Bed {
     /// The reference answers every request with the bytes of the first.
     async fn read_embedded(&self) -> (Party, Party) {
         let mut service = self.services(1, Store::embedded(), &[], Work::Send);
-        let batch = reads(&service, self.samples).await;
+        let batch = reads(&service, self.samples()).await;
         let Some(Step::Call(Call { expected: Expected::Exactly(body), .. })) = batch.steps.first() else {
             panic!("a read has one answer")
         };

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    party::{Party, Plan, Turn},
+    bed::Bed,
+    party::{Party, Turn},
     report::{short, table::Table},
     rounds::Spread,
 };
@@ -44,12 +45,13 @@ pub(crate) struct Units {
 
 impl Units {
     /// What revokes cost `party`, whose gateway has a Redis of its own.
-    pub(crate) async fn measure(&mut self, party: &Party) {
+    pub(crate) async fn measure(&mut self, bed: &Bed, party: &Party) {
         let mut turns = Vec::new();
-        for _ in 0..5 {
-            let time = Duration::from_millis(500);
-            let turn = party.turn(Plan { concurrency: 128, time, expected: 8000, most: usize::MAX }).await;
+        let mut plan = bed.plan(128, Duration::from_millis(500));
+        for _ in 0..bed.some(6, 1) {
+            let turn = party.turn(plan).await;
             assert_eq!(turn.wrong, 0, "{:?}", turn.story);
+            plan.expect(&turn);
             turns.push(turn);
         }
         let median = |of: &dyn Fn(&Turn) -> f64| Spread::of(turns.iter().map(of)).median;

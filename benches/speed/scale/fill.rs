@@ -19,7 +19,7 @@ use crate::{people::fresh, store::Store};
 
 /// How many are opened before the gateway is told.
 const CHUNK: usize = 100_000;
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 1024;
 /// As the service keeps by default.
 const EVENTS: u64 = 100_000;
 

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::fill::Filler;
 use crate::{
+    bed::Bed,
     harness::actors::{INTERNAL, reason},
     load::Batch,
-    party::{Party, Plan, Shared},
+    party::{Party, Shared},
     report::{short, table::Table},
     rounds::Spread,
     work::{Work, reads_of, wire},
@@ -62,18 +63,19 @@ pub(crate) async fn sample(party: &Party, ids: &[String]) -> Shared {
 }
 
 /// GET at each size, in turns: the median time of one at a time, and how many a second 32 at once get.
-pub(crate) async fn reading(name: &str, sizes: &mut [(usize, &mut Party, Shared)]) -> Vec<Series> {
+pub(crate) async fn reading(
+    (bed, name): (&Bed, &str),
+    sizes: &mut [(usize, &mut Party, Shared)],
+) -> Vec<Series> {
     let mut times = vec![Vec::new(); sizes.len()];
     let mut rates = vec![Vec::new(); sizes.len()];
-    for round in 0..ROUNDS {
+    for round in 0..bed.some(ROUNDS, 1) {
         for place in 0..sizes.len() {
             let place = if round % 2 == 0 { place } else { sizes.len() - 1 - place };
             let (_, party, batch) = &mut sizes[place];
             party.work = Work::Fixed(batch.clone());
-            let plan =
-                Plan { concurrency: 1, time: Duration::from_millis(400), expected: 0, most: usize::MAX };
-            let alone = party.turn(plan).await;
-            let together = party.turn(Plan { concurrency: 32, ..plan }).await;
+            let alone = party.turn(bed.plan(1, Duration::from_millis(400))).await;
+            let together = party.turn(bed.plan(32, Duration::from_millis(400))).await;
             assert_eq!(alone.wrong + together.wrong, 0, "{:?}{:?}", alone.story, together.story);
             times[place].push(alone.p50_us);
             rates[place].push(together.per_second);
@@ -105,7 +107,7 @@ pub(crate) async fn owners(filler: &Filler, sizes: &[usize]) -> Vec<Vec<Owner>> 
 
 /// GET, list and revoke-all of users with so many sessions. Their sessions are revoked after this.
 pub(crate) async fn of_one_user(
-    name: &str,
+    (bed, name): (&Bed, &str),
     party: &mut Party,
     sizes: &[usize],
     owners: &[Vec<Owner>],
@@ -115,12 +117,10 @@ pub(crate) async fn of_one_user(
     for same in owners {
         batches.push(sample(party, &same[same.len() - 1].1).await);
     }
-    for _ in 0..ROUNDS {
+    for _ in 0..bed.some(ROUNDS, 1) {
         for (place, batch) in batches.iter().enumerate() {
             party.work = Work::Fixed(Rc::<Batch>::clone(batch));
-            let plan =
-                Plan { concurrency: 1, time: Duration::from_millis(300), expected: 0, most: usize::MAX };
-            let turn = party.turn(plan).await;
+            let turn = party.turn(bed.plan(1, Duration::from_millis(300))).await;
             assert_eq!(turn.wrong, 0, "{:?}", turn.story);
             reading_times[place].push(turn.p50_us);
         }
@@ -168,11 +168,24 @@ async fn revoke_all(party: &Party, user: &str, size: usize) -> f64 {
     let wire = wire(party);
     let url = format!("{}{INTERNAL}/users/{user}/sessions/revoke-all", wire.internal);
     wire.client.get(format!("{}/healthz", wire.internal)).send().await.expect("an answer");
+    let ask = async || {
+        let answer = wire.client.post(&url).json(&reason()).send().await.expect("an answer");
+        answer.bytes().await.expect("a whole answer")
+    };
     let begun = Instant::now();
-    let answer = wire.client.post(url).json(&reason()).send().await.expect("an answer");
-    let body = answer.bytes().await.expect("a whole answer");
+    let body = ask().await;
     let took = begun.elapsed();
-    let found: Value = serde_json::from_slice(&body).expect("JSON");
-    assert_eq!(found["affected_session_count"], size, "{}", found["error"]);
+    let counted = |body: &[u8]| {
+        let found: Value = serde_json::from_slice(body).expect("JSON");
+        found["affected_session_count"].as_u64().unwrap_or_else(|| panic!("{found}")) as usize
+    };
+    let count = counted(&body);
+    if count < size {
+        // Where the store holds a commit up for long, the service's own task for work that was left lends a hand, and what
+        // it revokes is not in this answer.
+        eprintln!("scale: revoke-all of {size} told of {count}: the store was slow");
+    }
+    assert!(count > 0 && count <= size, "{count} of {size}");
+    assert_eq!(counted(&ask().await), 0, "some are left");
     took.as_secs_f64() * 1000.0
 }

@@ -10,14 +10,13 @@ use std::{fs, path::Path};
 use serde::Serialize;
 
 use crate::{
+    bed::Bed,
     cost::start_times,
-    options::Options,
     party::Party,
     people::address,
     process::memory,
     report::{Fact, facts},
     rounds::Spread,
-    rows::Bed,
     store::Store,
     work::{Work, log_in},
 };
@@ -53,11 +52,11 @@ impl Scale {
     }
 }
 
-pub(crate) async fn measure(bed: &Bed, options: &Options) -> Option<Scale> {
-    let sizes = [options.sessions / 100, options.sessions / 10, options.sessions];
-    let of_one: Vec<usize> = OF_ONE.into_iter().filter(|size| *size <= options.sessions).collect();
+pub(crate) async fn measure(bed: &Bed, sessions: usize) -> Option<Scale> {
+    let sizes = [sessions / 100, sessions / 10, sessions];
+    let of_one: Vec<usize> = OF_ONE.into_iter().filter(|size| *size <= sessions).collect();
     let mut scale = Scale {
-        sessions: options.sessions,
+        sessions,
         facts: Vec::new(),
         in_all: Vec::new(),
         of_one_user: Vec::new(),
@@ -84,19 +83,19 @@ async fn on_redis(bed: &Bed, sizes: [usize; 3], of_one: &[usize], scale: &mut Sc
         if size == sizes[2] {
             memory_on_redis(size, (after.0 - before.0, after.1 - before.1), &party, scale);
             let owners = growth::owners(&filler, of_one).await;
-            scale.of_one_user.extend(growth::of_one_user("Redis", &mut party, of_one, &owners).await);
+            scale.of_one_user.extend(growth::of_one_user((bed, "Redis"), &mut party, of_one, &owners).await);
         }
         parties.push((size, party, batch));
     }
     let mut asked: Vec<_> =
         parties.iter_mut().map(|(size, party, batch)| (*size, party, batch.clone())).collect();
-    scale.in_all.extend(growth::reading("Redis", &mut asked).await);
+    scale.in_all.extend(growth::reading((bed, "Redis"), &mut asked).await);
     let (_, largest, _) = &mut parties[2];
     largest.work = Work::Revoke;
-    scale.units.measure(largest).await;
+    scale.units.measure(bed, largest).await;
     let name = format!("start to first answer, Redis, {} sessions", sizes[2]);
     let store = largest.store.clone().expect("a store");
-    scale.facts.push(Fact::new(name, start_times(bed, &store, 5), "ms"));
+    scale.facts.push(Fact::new(name, start_times(bed, &store, bed.some(5, 1)), "ms"));
 }
 
 /// `bytes`: what `size` sessions have brought to the store's Redis and to the gateway's.
@@ -142,13 +141,15 @@ async fn embedded(bed: &Bed, sizes: [usize; 3], of_one: &[usize], scale: &mut Sc
         let mut party = bed.services(1, store, &[], Work::Send);
         let batch = growth::sample(&party, &ids).await;
         if size == sizes[2] {
-            scale.of_one_user.extend(growth::of_one_user("embedded", &mut party, of_one, &owners).await);
+            scale
+                .of_one_user
+                .extend(growth::of_one_user((bed, "embedded"), &mut party, of_one, &owners).await);
         }
         parties.push((size, party, batch));
     }
     let mut asked: Vec<_> =
         parties.iter_mut().map(|(size, party, batch)| (*size, party, batch.clone())).collect();
-    scale.in_all.extend(growth::reading("embedded", &mut asked).await);
+    scale.in_all.extend(growth::reading((bed, "embedded"), &mut asked).await);
     let resident = memory(parties[2].1.servers[0].pid()) as f64 / 1024.0 / 1024.0;
     scale.facts.push(Fact::new(
         format!("memory after that, embedded, {} sessions", sizes[2]),
@@ -160,9 +161,9 @@ async fn embedded(bed: &Bed, sizes: [usize; 3], of_one: &[usize], scale: &mut Sc
 /// How long starts on a full file take: after an end in order, and after a kill.
 async fn starts(bed: &Bed, store: &Store, size: usize) -> [Fact; 2] {
     let name = format!("start to first answer, embedded, {size} sessions");
-    let in_order = start_times(bed, store, 5);
+    let in_order = start_times(bed, store, bed.some(5, 1));
     let mut killed = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..bed.some(3, 1) {
         let party = bed.services(1, store.clone(), &[], Work::Send);
         log_in(&party, vec![address()]).await;
         drop(party);
