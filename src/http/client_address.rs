@@ -16,9 +16,26 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
-/// The other end of the connection: what `serve` puts into a request's extensions.
-#[derive(Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
+/// The other end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer {
+    address: IpAddr,
+    names_clients: bool,
+}
+
+impl Peer {
+    /// Whoever has this address: if it is a trusted proxy, it says whom it asks for.
+    #[must_use]
+    pub fn direct(address: IpAddr) -> Self {
+        Self { address: address.to_canonical(), names_clients: true }
+    }
+
+    /// Whoever has this address, and whatever its requests say: it passes them on as they are.
+    #[must_use]
+    pub fn unnamed(address: IpAddr) -> Self {
+        Self { address: address.to_canonical(), names_clients: false }
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
     type Rejection = Problem;
@@ -33,8 +50,11 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
 
 /// Reads `X-Forwarded-For` from the right, hop by hop, as long as who says so is a trusted proxy. Several header
 /// lines are one list (RFC 9110 section 5.3). An entry that is no address ends the walk.
-pub(super) fn find(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> ClientAddress {
-    let mut address = peer.to_canonical();
+pub(super) fn find(peer: Peer, headers: &HeaderMap, proxies: &[IpNet]) -> ClientAddress {
+    let Peer { mut address, names_clients } = peer;
+    if !names_clients {
+        return ClientAddress(address);
+    }
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
     // In bytes, so that what a client sends cannot spoil what its proxy adds to the same line.
     let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
@@ -76,7 +96,7 @@ mod tests {
         for line in lines {
             headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
-        find(peer.parse().unwrap(), &headers, &proxies).0.to_string()
+        find(Peer::direct(peer.parse().unwrap()), &headers, &proxies).0.to_string()
     }
 
     #[test]
