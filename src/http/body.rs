@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     async fn read(body: Body) -> Result<Bytes, Problem> {
-        super::read(body, Duration::from_secs(60)).await
+        super::read(body, Duration::from_mins(1)).await
     }
 
     fn chunked(chunks: Vec<usize>) -> Body {

@@ -258,7 +258,7 @@ mod tests {
     async fn a_body_that_does_not_come_is_not_waited_for_whatever_was_asked() {
         let change = async || -> StatusCode { panic!("not reached") };
         let routes = Routes::default().post("/change", "change", change).with_state(());
-        let (_, surface) = with(routes, Duration::from_secs(60));
+        let (_, surface) = with(routes, Duration::from_mins(1));
         for (method, path) in [("POST", "/change"), ("POST", "/nowhere"), ("GET", "/healthz")] {
             let body = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
             let answer = ask(&surface, method, path, body).await;
@@ -281,7 +281,7 @@ mod tests {
         };
         let ticks = async || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
         let routes = Routes::default().post("/wait", "wait", waits).stream("/ticks", "ticks", ticks);
-        let (edge, surface) = with(routes.with_state(()), Duration::from_secs(60));
+        let (edge, surface) = with(routes.with_state(()), Duration::from_mins(1));
         let other = edge.public(Routes::default(), Arc::new(|| async { Ok(vec![]) }.boxed()));
         let surface = Arc::new(surface);
         let endless = ask(&surface, "GET", "/ticks", Body::empty()).await;

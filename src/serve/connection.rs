@@ -23,10 +23,10 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    crowd::{Answering, Pulse},
+    crowd::{Answering, Patience, Pulse},
     limits::{
-        CONNECTION_WINDOW, FAREWELL, HEAD_BYTES, HEAD_TIMEOUT, IDLE_TIMEOUT, PING_EVERY,
-        RESET_BEFORE_ACCEPTED, RESET_FOR_ERRORS, STREAM_WINDOW, STREAMS,
+        CONNECTION_WINDOW, HEAD_BYTES, PING_EVERY, RESET_BEFORE_ACCEPTED, RESET_FOR_ERRORS, STREAM_WINDOW,
+        STREAMS,
     },
     proxy_protocol::{self, BadHeader},
     tls::Tls,
@@ -60,8 +60,8 @@ impl Reception {
     pub(super) fn new(surface: Surface, tls: Option<Arc<Tls>>, announcing: Arc<[IpNet]>) -> Self {
         let mut http = Builder::new(TokioExecutor::new());
         http.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(IDLE_TIMEOUT)
+            // `converse` watches over both HTTPs alike.
+            .header_read_timeout(None)
             .max_buf_size(usize::from(HEAD_BYTES));
         http.http2()
             .timer(TokioTimer::new())
@@ -80,7 +80,7 @@ impl Reception {
     pub(super) async fn meet(&self, stream: TcpStream, peer: IpAddr, pulse: Arc<Pulse>, closing: Stop) {
         // Answers are small and wait for nothing. Fails where the client is gone already, as the next line notices.
         let _ = stream.set_nodelay(true);
-        let begins_by = Instant::now() + HEAD_TIMEOUT;
+        let begins_by = Instant::now() + pulse.limits().head;
         let met = select! {
             biased;
             met = timeout_at(begins_by, self.greet(stream, peer)) => met.unwrap_or_else(|late| Err(late.into())),
@@ -128,18 +128,16 @@ impl Reception {
                     open = false;
                     connection.as_mut().graceful_shutdown();
                 }
-                // hyper's own timeout is for HTTP/1.1 alone, and starts only once it knows which HTTP the client speaks.
+                // hyper's own timeouts are for HTTP/1.1 alone, and start only once it knows which HTTP the client speaks.
                 () = watch.as_mut() => {
-                    let silence = pulse.silence();
-                    if told_to_go || !pulse.has_asked() || pulse.is_busy() && silence >= IDLE_TIMEOUT {
-                        return;
-                    }
-                    let next = if silence >= IDLE_TIMEOUT {
-                        told_to_go = true;
-                        connection.as_mut().graceful_shutdown();
-                        FAREWELL
-                    } else {
-                        IDLE_TIMEOUT - silence
+                    let next = match pulse.patience() {
+                        Patience::Left(left) => left,
+                        Patience::Idle if !told_to_go => {
+                            told_to_go = true;
+                            connection.as_mut().graceful_shutdown();
+                            pulse.limits().farewell
+                        }
+                        Patience::Idle | Patience::Over => return,
                     };
                     watch.as_mut().reset(Instant::now() + next);
                 }

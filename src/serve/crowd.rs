@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::limits::{Limits, STANDSTILL};
+use super::limits::Limits;
 
 /// What the connections of one listener share.
 pub(super) struct Room {
@@ -35,9 +35,9 @@ impl Room {
         Arc::new(Self { limits, opened: Instant::now(), requests: AtomicUsize::new(0), full: Notify::new() })
     }
 
-    /// Milliseconds since the room was opened.
+    /// Microseconds since the room was opened.
     fn now(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
 
@@ -72,24 +72,39 @@ impl Pulse {
         (Visit(self.clone()), welcome)
     }
 
-    /// Whether there has ever been a request.
-    pub(super) fn has_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+    /// Whether the connection may go on.
+    pub(super) fn patience(&self) -> Patience {
+        let (silence, idle) = (self.silence(), self.room.limits.idle);
+        let asked = self.asked.load(Ordering::Relaxed);
+        match idle.checked_sub(silence).filter(|left| !left.is_zero()) {
+            Some(left) if asked => Patience::Left(left),
+            None if asked && self.requests.load(Ordering::Relaxed) == 0 => Patience::Idle,
+            Some(_) | None => Patience::Over,
+        }
     }
 
-    /// Whether a request is being read, worked on or answered.
-    pub(super) fn is_busy(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) > 0
+    pub(super) fn limits(&self) -> &Limits {
+        &self.room.limits
     }
 
     /// How long nothing has begun, moved or ended.
-    pub(super) fn silence(&self) -> Duration {
-        Duration::from_millis(self.room.now().saturating_sub(self.moved.load(Ordering::Relaxed)))
+    fn silence(&self) -> Duration {
+        Duration::from_micros(self.room.now().saturating_sub(self.moved.load(Ordering::Relaxed)))
     }
 
     fn beat(&self) {
         self.moved.store(self.room.now(), Ordering::Relaxed);
     }
+}
+
+/// What is to become of a connection, looked at when its time may be over.
+pub(super) enum Patience {
+    /// It may go on; to be looked at again after this time.
+    Left(Duration),
+    /// Nobody asks anything: a word of farewell is in order.
+    Idle,
+    /// It has never asked, or does not take its answer.
+    Over,
 }
 
 /// One request, from its head until its answer has been handed over whole or given up.
@@ -169,7 +184,7 @@ impl Crowd {
         let (idle, busy): (Vec<_>, Vec<_>) =
             self.silences(Duration::ZERO).partition(|(_, _, requests)| *requests == 0);
         let mut going = if idle.is_empty() { busy } else { idle };
-        going.retain(|(_, silence, requests)| *requests == 0 || *silence >= STANDSTILL);
+        going.retain(|(_, silence, requests)| *requests == 0 || *silence >= self.limits.standstill);
         going.sort_unstable_by_key(|(_, silence, _)| std::cmp::Reverse(*silence));
         going.truncate((self.limits.connections / 64).max(1));
         self.cut(going.into_iter().map(|(id, ..)| id))
@@ -177,7 +192,8 @@ impl Crowd {
 
     /// Cuts off those that hold most requests while these stand still, until a sixteenth of all places is free.
     pub(super) fn displace_the_greedy(&mut self) -> bool {
-        let mut going: Vec<_> = self.silences(STANDSTILL).filter(|(_, _, requests)| *requests > 0).collect();
+        let mut going: Vec<_> =
+            self.silences(self.limits.standstill).filter(|(_, _, requests)| *requests > 0).collect();
         going.sort_unstable_by_key(|(_, _, requests)| std::cmp::Reverse(*requests));
         let mut wanted = self.limits.requests.div_ceil(16);
         let enough = going.into_iter().take_while(|(_, _, requests)| {
@@ -203,5 +219,35 @@ impl Crowd {
             any = true;
         }
         any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pulse(idle: Duration) -> Arc<Pulse> {
+        let limits = Limits { idle, ..Limits::of_system() };
+        Pulse::new(&Room::new(limits))
+    }
+
+    #[test]
+    fn a_connection_may_stay_as_long_as_something_moves_on_it() {
+        let hour = Duration::from_hours(1);
+        let new = pulse(hour);
+        assert!(matches!(new.patience(), Patience::Over), "looked at when its time to begin is over");
+        let (visit, welcome) = new.request();
+        assert!(welcome && matches!(new.patience(), Patience::Left(left) if left <= hour));
+        drop(visit);
+        assert!(matches!(new.patience(), Patience::Left(_)));
+    }
+
+    #[test]
+    fn one_that_is_idle_gets_a_word_and_one_that_takes_no_answer_does_not() {
+        let still = pulse(Duration::ZERO);
+        let (visit, _) = still.request();
+        assert!(matches!(still.patience(), Patience::Over));
+        drop(visit);
+        assert!(matches!(still.patience(), Patience::Idle));
     }
 }

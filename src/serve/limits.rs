@@ -6,14 +6,14 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How long a client may take until its first request's head is here: PROXY header, TLS handshake and all.
-pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may go on without a request that begins, moves or ends: longer than the minute for which load
 /// balancers usually keep theirs, so that it is they who close an idle one.
-pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How long an HTTP/2 client that was told to go may still take.
-pub(super) const FAREWELL: Duration = Duration::from_secs(5);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The most that a request's head may take, in both HTTPs. The largest that anybody sends is a bearer token and some
 /// trace state; every connection may make us keep as much.
@@ -39,16 +39,13 @@ pub(super) const RESET_BEFORE_ACCEPTED: usize = 20;
 pub(super) const RESET_FOR_ERRORS: usize = 64;
 
 /// A connection that waits for us, and not for its client, is not displaced before it has stood still for so long.
-pub(super) const STANDSTILL: Duration = Duration::from_secs(2);
+const STANDSTILL: Duration = Duration::from_secs(2);
 
 /// Connections of one listener at once.
 const MOST_CONNECTIONS: usize = 10_000;
 
 /// Requests of one listener at once, those included whose bodies or answers a client takes its time over.
 const MOST_REQUESTS: usize = 8 * 1024;
-
-/// Descriptors that are not the listeners' to spend: stores, upstream services, files.
-const RESERVE: usize = 256;
 
 /// One listener's share of the process.
 #[derive(Clone, Copy, Debug)]
@@ -57,14 +54,30 @@ pub(super) struct Limits {
     pub(super) connections: usize,
     /// Requests at once. One more is answered 503.
     pub(super) requests: usize,
+    /// Until the first request's head is here.
+    pub(super) head: Duration,
+    /// Without a sign of life.
+    pub(super) idle: Duration,
+    /// Between telling an idle client to go and closing.
+    pub(super) farewell: Duration,
+    /// From when on a busy connection counts as silent, too.
+    pub(super) standstill: Duration,
 }
 
 impl Limits {
-    /// For one of `listeners` listeners, as far as the system lets this process have descriptors. The soft limit is raised
-    /// to the hard one, as it is only there for programs that cannot count beyond 1024.
-    pub(super) fn of_system(listeners: usize) -> Self {
-        let connections = (descriptors().saturating_sub(RESERVE) / listeners).clamp(16, MOST_CONNECTIONS);
-        Self { connections, requests: MOST_REQUESTS }
+    /// For one of two listeners, as far as the system lets this process have descriptors: three eighths of them for each,
+    /// and a quarter for stores, upstream services and files. The soft limit is raised to the hard one, as it is only
+    /// there for programs that cannot count beyond 1024.
+    pub(super) fn of_system() -> Self {
+        let connections = (descriptors() / 8).saturating_mul(3).clamp(16, MOST_CONNECTIONS);
+        Self {
+            connections,
+            requests: MOST_REQUESTS,
+            head: HEAD_TIMEOUT,
+            idle: IDLE_TIMEOUT,
+            farewell: FAREWELL,
+            standstill: STANDSTILL,
+        }
     }
 }
 
@@ -81,10 +94,10 @@ mod tests {
 
     #[test]
     fn a_listener_has_its_share_of_the_descriptors_and_never_more_than_the_bound() {
-        let limits = Limits::of_system(2);
+        let limits = Limits::of_system();
         let soft = getrlimit(Resource::Nofile);
         assert_eq!(soft.current, soft.maximum, "raised");
         assert!((16..=MOST_CONNECTIONS).contains(&limits.connections));
-        assert!(2 * limits.connections <= descriptors());
+        assert!(limits.connections / 3 * 4 <= descriptors() / 2);
     }
 }

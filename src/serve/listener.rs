@@ -6,7 +6,7 @@ use tokio::{
     net::{TcpListener, TcpStream, lookup_host},
     select,
     task::JoinSet,
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::warn;
 
@@ -22,6 +22,9 @@ use crate::http::{ListenAddress, Stop, Surface, Task};
 
 /// How long to wait after the system could not hand out a connection: most likely it has run out of descriptors.
 const AFTER_A_FAILURE: Duration = Duration::from_millis(100);
+
+/// Between two warnings of the same flood.
+const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
 
 pub(super) struct Listener {
     name: &'static str,
@@ -68,9 +71,9 @@ impl Listener {
     pub(super) async fn serve(self, closing: Stop) {
         let (room, mut crowd) = (Room::new(self.limits), Crowd::new(self.limits));
         let mut connections = JoinSet::new();
-        let (mut waiting, mut failing) = (None, false);
+        let (mut waiting, mut failing, mut alarm) = (None, false, Alarm(None));
         loop {
-            if waiting.is_some() && (!crowd.is_full() || crowd.displace_the_silent()) {
+            if waiting.is_some() && (!crowd.is_full() || self.displace(&mut crowd, &mut alarm)) {
                 let Some((stream, peer)) = waiting.take() else { continue };
                 let pulse = Pulse::new(&room);
                 let handle = connections.spawn(self.meet(stream, peer, &pulse, &closing));
@@ -85,6 +88,9 @@ impl Listener {
                 }
                 () = room.full.notified() => {
                     crowd.displace_the_greedy();
+                    if alarm.is_due() {
+                        warn!(listener = self.name, most = self.limits.requests, "too many requests at once are refused");
+                    }
                     continue;
                 }
                 // Everybody's request is on its way: whoever waits takes the place of the first that is done.
@@ -107,6 +113,14 @@ impl Listener {
         while connections.join_next().await.is_some() {}
     }
 
+    fn displace(&self, crowd: &mut Crowd, alarm: &mut Alarm) -> bool {
+        if alarm.is_due() {
+            let most = self.limits.connections;
+            warn!(listener = self.name, most, "too many connections at once: the silent ones are cut off");
+        }
+        crowd.displace_the_silent()
+    }
+
     fn meet(
         &self,
         stream: TcpStream,
@@ -118,6 +132,19 @@ impl Listener {
         let (pulse, closing) = (pulse.clone(), closing.child_token());
         let reception = self.reception.clone();
         async move { reception.meet(stream, peer.ip(), pulse, closing).await }
+    }
+}
+
+/// Lets one warning through a minute: whoever floods a listener must not flood the log.
+struct Alarm(Option<Instant>);
+
+impl Alarm {
+    fn is_due(&mut self) -> bool {
+        let due = self.0.is_none_or(|last| last.elapsed() >= BETWEEN_WARNINGS);
+        if due {
+            self.0 = Some(Instant::now());
+        }
+        due
     }
 }
 

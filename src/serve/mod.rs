@@ -89,7 +89,7 @@ impl Server {
     /// Binds both listeners.
     pub async fn bind(app: App, config: &Config) -> Result<Self, BindError> {
         let (http, serve) = (&config.http, &config.serve);
-        let limits = Limits::of_system(2);
+        let limits = Limits::of_system();
         let public = Place {
             name: "public",
             variable: "AUTHSESSION_PUBLIC_HTTP_ADDR",

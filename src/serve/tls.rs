@@ -97,9 +97,9 @@ impl Contents {
             }
         };
         let server = ServerConfig::builder().with_client_cert_verifier(clients).with_single_cert(chain, key);
-        let mut server = server.map_err(|error| match error {
-            rustls::Error::InvalidCertificate(_) => TlsFault::Certificate(error.into()),
-            _ => TlsFault::Key(error.into()),
+        let mut server = server.map_err(|error| {
+            let of_certificate = matches!(error, rustls::Error::InvalidCertificate(_));
+            if of_certificate { TlsFault::Certificate(error.into()) } else { TlsFault::Key(error.into()) }
         })?;
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(server))

@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../harness/certificates.rs"]
+mod certificates;
 #[path = "../harness/mod.rs"]
 mod harness;
 
@@ -48,6 +50,7 @@ mod confirm_limits;
 mod confirm_once;
 mod device_key;
 mod edge;
+mod floods;
 mod follow_session_events;
 mod get_session;
 mod guesses;
@@ -75,5 +78,6 @@ mod revoke_device_session;
 mod send_email_code;
 mod settings;
 mod storage;
+mod tls;
 mod tokens;
 mod user_service;
