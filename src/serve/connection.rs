@@ -153,6 +153,7 @@ impl Reception {
     ) -> impl Future<Output = Result<Response<Answering<Answer>>, Infallible>> + Send + use<> {
         let (visit, welcome) = pulse.request();
         let (surface, secure) = (self.surface.clone(), self.tls.is_some());
+        let request = request.map(|body| visit.asking(body));
         async move {
             let mut answer =
                 if welcome { surface.answer(request, peer).await? } else { surface.busy(request.headers()) };

@@ -2,6 +2,7 @@
 //! too many. So a client that opens connections and does nothing with them takes its own place away, and nobody else's.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     pin::Pin,
     sync::{
@@ -45,6 +46,8 @@ impl Room {
 pub(super) struct Pulse {
     room: Arc<Room>,
     requests: AtomicUsize,
+    /// Bodies and answers that wait for the client. What is left of the requests waits for us.
+    waiting: AtomicUsize,
     asked: AtomicBool,
     moved: AtomicU64,
 }
@@ -55,6 +58,7 @@ impl Pulse {
         Arc::new(Self {
             room: room.clone(),
             requests: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             asked: AtomicBool::new(false),
             moved,
         })
@@ -111,9 +115,15 @@ pub(super) enum Patience {
 pub(super) struct Visit(Arc<Pulse>);
 
 impl Visit {
-    /// An answer that takes the visit along.
+    /// The request's body, which the client has yet to send.
+    pub(super) fn asking<B: Body>(&self, body: B) -> Asking<B> {
+        let awaited = (!body.is_end_stream()).then(|| Wait::new(&self.0));
+        Asking { body, awaited }
+    }
+
+    /// The answer's body, which the client has yet to take. The visit ends with it.
     pub(super) fn answering<B>(self, body: B) -> Answering<B> {
-        Answering { body, visit: self }
+        Answering { body, _wait: Wait::new(&self.0), visit: self }
     }
 }
 
@@ -125,9 +135,56 @@ impl Drop for Visit {
     }
 }
 
+/// Something that waits for the client.
+struct Wait(Arc<Pulse>);
+
+impl Wait {
+    fn new(pulse: &Arc<Pulse>) -> Self {
+        pulse.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(pulse.clone())
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of a request, awaited until its last piece is here. Pieces are no sign of life: its time is limited as a whole.
+pub(super) struct Asking<B> {
+    body: B,
+    awaited: Option<Wait>,
+}
+
+impl<B: Body + Unpin> Body for Asking<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.awaited = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// The body of an answer. Every piece that the client's connection takes is a sign of life.
 pub(super) struct Answering<B> {
     body: B,
+    _wait: Wait,
     visit: Visit,
 }
 
@@ -179,48 +236,55 @@ impl Crowd {
     }
 
     /// Cuts off those that have been silent longest, a few at a time so that looking for them costs little: first those
-    /// without a request, and only where there is none, those whose requests stand still. False where there is nobody.
+    /// without a request, and only where there is none, those that stand still over their own. Never one that waits for
+    /// us alone. False where there is nobody.
     pub(super) fn displace_the_silent(&mut self) -> bool {
-        let (idle, busy): (Vec<_>, Vec<_>) =
-            self.silences(Duration::ZERO).partition(|(_, _, requests)| *requests == 0);
-        let mut going = if idle.is_empty() { busy } else { idle };
-        going.retain(|(_, silence, requests)| *requests == 0 || *silence >= self.limits.standstill);
-        going.sort_unstable_by_key(|(_, silence, _)| std::cmp::Reverse(*silence));
+        let mut going = self.silent(|pulse| pulse.requests.load(Ordering::Relaxed) == 0);
+        if going.is_empty() {
+            going = self.standing_still();
+        }
+        going.sort_unstable_by_key(|(_, silence, _)| Reverse(*silence));
         going.truncate((self.limits.connections / 64).max(1));
-        self.cut(going.into_iter().map(|(id, ..)| id))
+        self.cut(going)
     }
 
-    /// Cuts off those that hold most requests while these stand still, until a sixteenth of all places is free.
+    /// Cuts off those that make most bodies and answers wait while they stand still, until a sixteenth of all places is
+    /// free.
     pub(super) fn displace_the_greedy(&mut self) -> bool {
-        let mut going: Vec<_> =
-            self.silences(self.limits.standstill).filter(|(_, _, requests)| *requests > 0).collect();
-        going.sort_unstable_by_key(|(_, _, requests)| std::cmp::Reverse(*requests));
+        let mut going = self.standing_still();
+        going.sort_unstable_by_key(|(_, _, waiting)| Reverse(*waiting));
         let mut wanted = self.limits.requests.div_ceil(16);
-        let enough = going.into_iter().take_while(|(_, _, requests)| {
+        let enough = going.into_iter().take_while(|(_, _, waiting)| {
             let take = wanted > 0;
-            wanted = wanted.saturating_sub(*requests);
+            wanted = wanted.saturating_sub(*waiting);
             take
         });
-        let ids: Vec<Id> = enough.map(|(id, ..)| id).collect();
-        self.cut(ids.into_iter())
+        let enough = enough.collect();
+        self.cut(enough)
     }
 
-    fn silences(&self, least: Duration) -> impl Iterator<Item = (Id, Duration, usize)> {
-        self.members
-            .iter()
-            .map(|(id, (_, pulse))| (*id, pulse.silence(), pulse.requests.load(Ordering::Relaxed)))
-            .filter(move |(_, silence, _)| *silence >= least)
+    fn standing_still(&self) -> Vec<Silent> {
+        let mut silent = self.silent(|pulse| pulse.waiting.load(Ordering::Relaxed) > 0);
+        silent.retain(|(_, silence, _)| *silence >= self.limits.standstill);
+        silent
     }
 
-    fn cut(&mut self, ids: impl Iterator<Item = Id>) -> bool {
-        let mut any = false;
-        for (handle, _) in ids.filter_map(|id| self.members.remove(&id)) {
+    fn silent(&self, which: impl Fn(&Pulse) -> bool) -> Vec<Silent> {
+        let which = self.members.iter().filter(|(_, (_, pulse))| which(pulse));
+        which.map(|(id, (_, pulse))| (*id, pulse.silence(), pulse.waiting.load(Ordering::Relaxed))).collect()
+    }
+
+    fn cut(&mut self, going: Vec<Silent>) -> bool {
+        let any = !going.is_empty();
+        for (handle, _) in going.into_iter().filter_map(|(id, ..)| self.members.remove(&id)) {
             handle.abort();
-            any = true;
         }
         any
     }
 }
+
+/// Who, for how long, and how much waits for it.
+type Silent = (Id, Duration, usize);
 
 #[cfg(test)]
 mod tests {

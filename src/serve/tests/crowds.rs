@@ -113,3 +113,43 @@ async fn whoever_holds_all_requests_and_stands_still_loses_them() {
         sleep(Duration::from_millis(10)).await;
     }
 }
+
+#[tokio::test]
+async fn whoever_waits_for_us_is_never_cut_off_however_many_come() {
+    let service = Service::tuned(&[], |limits| {
+        (limits.connections, limits.requests, limits.standstill) = (5, 4, Duration::ZERO);
+    })
+    .await;
+    let mut waiting = Vec::new();
+    for request in [READ, READ, &post("/change", "", "{}"), &post("/change", "", "{}")] {
+        waiting.push(connect(service.public, request).await);
+        service.levers.begun().await;
+    }
+    for _ in 0..20 {
+        assert_eq!(service.get("/healthz").await.status, 503, "all requests are taken");
+    }
+    waiting.push(connect(service.public, "").await);
+    let next = connect(service.public, HEALTH).await;
+    assert!(is_cut_off(waiting.pop().unwrap()).await, "the silent one");
+    assert_eq!(answer(next).await.status, 503);
+    service.levers.go_on.notify_waiters();
+    for stream in waiting {
+        assert_eq!(answer(stream).await.body, "\"done\"");
+    }
+    assert_eq!(service.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn where_every_connection_waits_for_us_the_next_one_waits_for_its_place() {
+    let service =
+        Service::tuned(&[], |limits| (limits.connections, limits.standstill) = (2, Duration::ZERO)).await;
+    let waiting = [connect(service.public, READ).await, connect(service.public, READ).await];
+    service.levers.begun().await;
+    service.levers.begun().await;
+    let next = connect(service.public, HEALTH).await;
+    service.levers.go_on.notify_waiters();
+    for stream in waiting {
+        assert_eq!(answer(stream).await.body, "\"done\"");
+    }
+    assert_eq!(answer(next).await.status, 200);
+}
