@@ -1,5 +1,7 @@
 //! Slow, silent and greedy clients: they lose their places, and nobody else does.
 
+use futures_util::future::join_all;
+
 use super::*;
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
@@ -43,6 +45,7 @@ async fn bodies_that_do_not_come_make_room_when_they_stand_still() {
         slow.push(connect(service.public, &head).await);
     }
     assert_eq!(ask(service.public, HEALTH).await.status, 200);
+    assert!(is_cut_off(slow.swap_remove(0)).await, "and does not hear of a timeout of its own");
 }
 
 #[tokio::test]
@@ -112,6 +115,8 @@ async fn whoever_holds_all_requests_and_stands_still_loses_them() {
     while service.get("/healthz").await.status != 200 {
         sleep(Duration::from_millis(10)).await;
     }
+    let cut_off = join_all(slow.into_iter().map(is_cut_off)).await;
+    assert!(cut_off.contains(&true), "and does not hear of a timeout of its own");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -120,10 +121,11 @@ async fn a_head_that_goes_on_and_on_costs_the_connection() {
 async fn errors_that_make_us_reset_cost_the_connection() {
     let service = Service::start(&[]).await;
     let attacker = open(&service).await;
-    // A window update of nothing is an error of its stream (RFC 9113 section 6.9): so we reset what we work on.
-    let made_to_reset = |time: u32| {
+    // A window larger than there can be is an error of its stream (RFC 9113 section 6.9.1): so we reset what we work on.
+    let most = 0x7fff_ffff_u32.to_be_bytes();
+    let made_to_reset = move |time: u32| {
         let id = 1 + 2 * time;
-        [get(id, "/read"), frame(8, 0, id, &[0; 4])].concat()
+        [get(id, "/read"), frame(WINDOW_UPDATE, 0, id, &most)].concat()
     };
     assert!(ends_with_a_word(attacker, 100_000, made_to_reset).await);
     assert_eq!(service.get("/healthz").await.status, 200);
