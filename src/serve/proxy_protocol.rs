@@ -87,9 +87,7 @@ fn parse_binary(header: &[u8]) -> Result<Option<IpAddr>, BadHeader> {
 }
 
 fn parse_line(line: &[u8]) -> Result<Option<IpAddr>, BadHeader> {
-    // The parser stops at the first CR: there must be nothing behind the LF that follows it.
-    let whole = |parsed: &v1::Header<'_>| parsed.header.len() == line.len();
-    let parsed = v1::Header::try_from(line).ok().filter(whole).ok_or(BadHeader::Unsound)?;
+    let parsed = v1::Header::try_from(line).map_err(|_| BadHeader::Unsound)?;
     Ok(match parsed.addresses {
         v1::Addresses::Unknown => None,
         v1::Addresses::Tcp4(ends) => Some(ends.source_address.into()),
