@@ -1,11 +1,7 @@
 //! Real Redis servers for tests: each in a temporary directory, on a free port, gone with the test process whatever
 //! ends it. Start with [`RedisServer::start`], or with [`RedisServer::shared`] and a [`fresh_prefix`].
-#![allow(
-    dead_code,
-    unused_imports,
-    clippy::disallowed_methods,
-    reason = "each test binary that includes this file uses a part of it, and the environment may name a server program"
-)]
+#![allow(dead_code, unused_imports, reason = "each test binary that includes this file uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "tests may read the environment: which server to test with")]
 
 #[path = "redis_cluster.rs"]
 mod cluster;
@@ -249,9 +245,9 @@ fn launch(port: u16, options: &[String], dir: &TempDir) -> Option<Process> {
     None
 }
 
-/// Valkey, or another release of Redis, where `TEST_REDIS_SERVER` names it.
+/// Valkey, or another release of Redis, where `AUTHSESSION_TEST_REDIS_SERVER` names it.
 fn program() -> String {
-    std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_unset| "redis-server".to_owned())
+    std::env::var("AUTHSESSION_TEST_REDIS_SERVER").unwrap_or_else(|_unset| "redis-server".to_owned())
 }
 
 /// That program with these arguments, in `dir`.
