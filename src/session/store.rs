@@ -125,8 +125,8 @@ impl Store {
         suffixes: &[[u8; 16]],
     ) -> Result<Vec<Kept>, Unavailable> {
         let items: Vec<Item> = suffixes.iter().map(|suffix| active(place).item(*suffix)).collect();
-        let values = self.engine.get(&items).await?;
-        let found = items.iter().zip(values).filter_map(|(item, bytes)| Some((item, bytes?)));
+        let read = items.iter().zip(self.engine.get(&items).await?);
+        let found = read.filter_map(|(item, bytes)| Some((item, bytes?)));
         found.map(|(item, bytes)| kept(item, id_of(place, item)?, bytes)).collect()
     }
 
@@ -278,8 +278,7 @@ fn flag(place: &Place) -> Item {
 }
 
 fn kept(item: &Item, id: SessionId, bytes: Vec<u8>) -> Result<Kept, Unavailable> {
-    let session = Active::decode(item, &bytes)?.into_session(id);
-    Ok(Kept { session, bytes })
+    Ok(Kept { session: Active::decode(item, &bytes)?.into_session(id), bytes })
 }
 
 /// Whose sessions `collection` has.

@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../harness/certificates.rs"]
+mod certificates;
 #[path = "../harness/mod.rs"]
 mod harness;
 
@@ -53,6 +55,7 @@ mod described_requests;
 mod device_key;
 mod edge;
 mod enumeration;
+mod floods;
 mod follow_session_events;
 mod get_session;
 mod guesses;
@@ -84,6 +87,7 @@ mod settings;
 mod stolen_store;
 mod storage;
 mod takeover;
+mod tls;
 mod tokens;
 mod topologies;
 mod user_service;
