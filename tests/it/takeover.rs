@@ -18,7 +18,7 @@ enum Lane {
     Neighbours,
 }
 
-/// SplitMix64: the same attack in every run.
+/// `SplitMix64`: the same attack in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -78,7 +78,7 @@ impl<'a> Attacker<'a> {
         for (lane, challenge) in self.challenges.clone() {
             for _ in 0..each {
                 let fresh = |code: &u32| !mailed.contains(&format!("{code:06}"));
-                self.next_code = (self.next_code + 1..).find(fresh).unwrap() % 1_000_000;
+                self.next_code = (self.next_code + 1..1_000_000).find(fresh).expect("a code that is left");
                 tries.push((lane, challenge.clone(), format!("{:06}", self.next_code), self.place(lane)));
             }
         }
@@ -139,10 +139,10 @@ impl<'a> Attacker<'a> {
 }
 
 /// The most guesses a day that one lane of an address takes, and the chance that one of them is right, in percent.
-fn bound() -> (usize, f64) {
+fn bound() -> (u32, f64) {
     let settings = Config::read([]).unwrap().challenge;
-    let guesses = settings.address_max_failures;
-    (guesses, 100.0 * guesses as f64 / 10_f64.powi(settings.code_length.cast_signed()))
+    let guesses = u32::try_from(settings.address_max_failures).unwrap();
+    (guesses, 100.0 * f64::from(guesses) / 10_f64.powi(settings.code_length.cast_signed()))
 }
 
 async fn attacked(store: Store, lanes: &[Lane], owner_is_locked_out: bool, seed: u64) {
@@ -166,7 +166,7 @@ async fn attacked(store: Store, lanes: &[Lane], owner_is_locked_out: bool, seed:
     let (most, _) = bound();
     for lane in lanes {
         let judged = attacker.most_in_a_day(*lane);
-        assert_eq!(judged, most, "{lane:?}: the attack gets all that it is allowed, and no more");
+        assert_eq!(judged, most as usize, "{lane:?}: the attack gets all that it is allowed, and no more");
     }
     assert!(owner_is_locked_out || visits > 4, "{visits}");
     // The lock ends with the window: a day after the last guess, wherever the owner is.

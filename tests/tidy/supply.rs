@@ -1,6 +1,8 @@
 //! What comes in from outside: each direct dependency says why, and all come from the registry by checksum. What runs is
 //! the image without a shell, as nobody. (Licences and advisories: `cargo deny check`.)
 
+use std::path::Path;
+
 use super::{none, source::read};
 
 #[test]
@@ -73,12 +75,16 @@ fn what_is_met_names_its_test() {
             .map(|row| row.join(" | ")),
     );
     let named = page.split('`').filter(|word| word.starts_with("tests/") || word.starts_with("src/"));
-    let missing = named.filter(|path| path.ends_with(".rs") && !has_tests(path)).map(str::to_owned);
+    let missing = named.filter(|path| is_source(path) && !has_tests(path)).map(str::to_owned);
     none("files without a test", missing);
 }
 
 fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
-    cell.split('`').filter(|word| word.ends_with(".rs"))
+    cell.split('`').filter(|word| is_source(word))
+}
+
+fn is_source(word: &str) -> bool {
+    Path::new(word).extension().is_some_and(|extension| extension == "rs")
 }
 
 /// Fuzz targets are tests, too.

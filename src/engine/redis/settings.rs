@@ -332,7 +332,7 @@ mod tests {
             let mut reader =
                 Reader::new(set.map(|(name, value)| (format!("AUTHSESSION_{name}"), value.to_owned())));
             let options = Options::read(&mut reader);
-            options.elsewhere_at(&mut reader, "AUTHSESSION_GATEWAY_REDIS_ADDR").unwrap().min_replicas()
+            options.for_the_gateway(&mut reader).unwrap().min_replicas()
         };
         assert_eq!(replicas("standalone", "sentinel", None), 1);
         assert_eq!(replicas("standalone", "cluster", Some("0")), 0);

@@ -144,8 +144,8 @@ impl Engine for Memory {
         Ok(Vec::new())
     }
 
-    async fn ready(&self) -> Result<(), Unavailable> {
-        Ok(())
+    async fn ready(&self) -> Result<Vec<String>, Unavailable> {
+        Ok(Vec::new())
     }
 }
 
@@ -170,7 +170,7 @@ impl EventLog for Memory {
     }
 
     async fn grown(&self, _: Position) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn retain(&self, _: u64) -> Result<(), Unavailable> {

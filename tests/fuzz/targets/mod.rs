@@ -23,8 +23,11 @@ pub use records::{sound_records, stored_records};
 pub use requests::requests;
 pub use values::{device_key, email, ids, settings};
 
+/// Takes any bytes; panics where a promise is broken.
+pub type Target = fn(&[u8]);
+
 /// Every target under the name of its corpus.
-pub const ALL: [(&str, fn(&[u8])); 6] = [
+pub const ALL: [(&str, Target); 6] = [
     ("device_key", device_key),
     ("email", email),
     ("ids", ids),

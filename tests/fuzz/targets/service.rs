@@ -62,7 +62,7 @@ impl Clock for StandingClock {
     }
 }
 
-/// SplitMix64: well spread, and foreseen by all.
+/// `SplitMix64`: well spread, and foreseen by all.
 struct Foreseen(AtomicU64);
 
 impl Randomness for Foreseen {
