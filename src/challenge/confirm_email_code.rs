@@ -48,7 +48,10 @@ impl Challenges {
                 continue; // somebody else's guess was counted first: judge again by the new counts
             }
             if let Some(used) = &found.challenge.value.used {
-                return self.replay(request, &found.challenge.value, used).await;
+                match self.replay(request, &found, used).await? {
+                    Some(session_id) => return Ok(session_id),
+                    None => continue,
+                }
             }
             let user_id = match self.admit(&found.challenge.value).await {
                 Err(Error::BlockedByPolicy)
@@ -113,12 +116,16 @@ impl Challenges {
         })
     }
 
-    /// The right code once more, after it has been used with this challenge.
-    async fn replay(&self, request: &Request, challenge: &Challenge, used: &Used) -> Result<String, Error> {
+    /// The right code once more, after it has been used with this challenge; nothing where that has changed. The claim
+    /// that was read may be that of a call which failed because no replica had it, so it is made to last first.
+    async fn replay(&self, request: &Request, found: &Found, used: &Used) -> Result<Option<String>, Error> {
         if used.key != request.key.0 {
             return Err(Error::ChallengeAlreadyUsed);
         }
-        self.open(request, challenge, &used.user_id).await
+        if !self.store.lasts(found).await? {
+            return Ok(None);
+        }
+        self.open(request, &found.challenge.value, &used.user_id).await.map(Some)
     }
 
     /// The user who logs in.

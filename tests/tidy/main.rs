@@ -12,6 +12,7 @@ mod documents;
 mod homes;
 mod imports;
 mod paths;
+mod reliability;
 mod sizes;
 mod source;
 mod unfinished;
