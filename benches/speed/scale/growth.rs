@@ -100,6 +100,7 @@ pub(crate) async fn owners(filler: &Filler, sizes: &[usize]) -> Vec<Vec<Owner>> 
         for _ in 0..if size > 1000 { 1 } else { 5 } {
             same.push(filler.open_for_one(size).await);
         }
+        filler.tell().await;
         all.push(same);
     }
     all
