@@ -1,11 +1,16 @@
 //! Jobs: revocations of many sessions that are under way, noted so that somebody finishes them if this process cannot.
 //! One item a job in the collection `j` of the user's shard.
 
+use std::time::Duration;
+
 use super::{record::Job, store::Store};
 use crate::{
     base::Unavailable,
     engine::{Collection, Commit, Item, Place},
 };
+
+/// A session that was opened this much later than a job by its clock may still have been opened before it.
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Every unfinished revocation of many sessions: its item and what that holds.

@@ -47,8 +47,22 @@ impl Service {
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let ports = [("PUBLIC_HTTP_ADDR", "127.0.0.1:0"), ("INTERNAL_HTTP_ADDR", "127.0.0.1:0")];
         let all: Vec<(&str, &str)> = ports.iter().chain(settings).copied().collect();
-        let mut child =
-            command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary");
+        Self::of(command(&all)).await
+    }
+
+    /// Starts it, allowed to have so many files open.
+    pub async fn start_with_files(files: usize, settings: &[(&str, &str)]) -> Self {
+        let ports = [("PUBLIC_HTTP_ADDR", "127.0.0.1:0"), ("INTERNAL_HTTP_ADDR", "127.0.0.1:0")];
+        let plain = command(&ports.iter().chain(settings).copied().collect::<Vec<_>>());
+        let mut limited = Command::new("/bin/sh");
+        limited.args(["-c", &format!("ulimit -n {files} && exec {BINARY}")]).env_clear();
+        limited.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+        Self::of(limited).await
+    }
+
+    /// Starts the service that `command` is, and waits until both listeners are ready.
+    pub async fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary");
         let (log, stderr) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<String>>::default());
         let (stdout, kept) = (child.stdout.take().expect("a pipe"), Arc::clone(&log));
         thread::spawn(move || {

@@ -1,6 +1,7 @@
 //! Real Redis servers for tests: each in a temporary directory, on a free port, gone with the test process whatever
 //! ends it. Start with [`RedisServer::start`], or with [`RedisServer::shared`] and a [`fresh_prefix`].
 #![allow(dead_code, unused_imports, reason = "each test binary that includes this file uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "tests may read the environment: which server to test with")]
 
 #[path = "redis_cluster.rs"]
 mod cluster;
@@ -23,7 +24,7 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use cluster::RedisCluster;
-pub(crate) use sentinels::RedisSentinels;
+pub(crate) use sentinels::{RedisSentinels, Sentinel};
 
 const INSTALL_HINT: &str =
     "these tests need redis-server 7.0 or later in the PATH (apt install redis-server)";
@@ -214,11 +215,11 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("a bound address").port()
 }
 
-/// Polls until `happened`, for at most ten seconds. Blocking.
+/// Polls until `happened`, for at most as long as a very busy machine may take. Blocking.
 pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let start = Instant::now();
     while !happened() {
-        assert!(start.elapsed() < Duration::from_secs(10), "waited too long until {what}");
+        assert!(start.elapsed() < Duration::from_secs(30), "waited too long until {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -231,7 +232,7 @@ fn launch(port: u16, options: &[String], dir: &TempDir) -> Option<Process> {
     let options = options.iter().map(String::as_str);
     let process = spawn(&fixed.into_iter().chain(more).chain(options).collect::<Vec<_>>(), dir);
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(10) {
+    while start.elapsed() < Duration::from_secs(30) {
         if is_up(port, process.pid) {
             return Some(process);
         }
@@ -244,10 +245,15 @@ fn launch(port: u16, options: &[String], dir: &TempDir) -> Option<Process> {
     None
 }
 
-/// `redis-server` with these arguments, in `dir`.
+/// Valkey, or another release of Redis, where `AUTHSESSION_TEST_REDIS_SERVER` names it.
+fn program() -> String {
+    std::env::var("AUTHSESSION_TEST_REDIS_SERVER").unwrap_or_else(|_unset| "redis-server".to_owned())
+}
+
+/// That program with these arguments, in `dir`.
 fn spawn(arguments: &[&str], dir: &TempDir) -> Process {
     let mut keeper = Command::new("sh")
-        .args(["-c", KEEPER, "keeper", "redis-server"])
+        .args(["-c", KEEPER, "keeper", &program()])
         .args(arguments)
         .current_dir(dir.path())
         .stdin(Stdio::piped())

@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../harness/certificates.rs"]
+mod certificates;
 #[path = "../harness/mod.rs"]
 mod harness;
 
@@ -43,30 +45,38 @@ macro_rules! on_every_store {
 mod block_user;
 mod block_user_races;
 mod cluster_faults;
+mod code_secret;
 mod confirm_email_code;
 mod confirm_limits;
 mod confirm_once;
+mod crowds;
+mod damaged_records;
+mod described_requests;
 mod device_key;
 mod edge;
+mod enumeration;
+mod floods;
 mod follow_session_events;
 mod get_session;
 mod guesses;
 mod guesses_by_address;
 mod health;
-mod histories;
 mod journeys;
+mod killed_half_way;
 mod lanes;
 mod late_writes;
 mod list_user_sessions;
 mod long_lists;
 mod lost_store;
 mod mail_service;
+mod nothing_told;
 mod openapi;
 mod outages;
 mod process;
 mod process_faults;
 mod projection;
 mod rate_limits;
+mod replicas_away;
 mod reproject;
 mod resend;
 mod retention;
@@ -74,6 +84,10 @@ mod revoke_all_user_sessions;
 mod revoke_device_session;
 mod send_email_code;
 mod settings;
+mod stolen_store;
 mod storage;
+mod takeover;
+mod tls;
 mod tokens;
+mod topologies;
 mod user_service;
