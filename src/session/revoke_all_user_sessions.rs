@@ -60,6 +60,7 @@ impl Sessions {
         let first = self.store.active_page(place, None, CHUNK).await?;
         let job = Job::new(revocation, false);
         let one_step = first.next.is_none() && first.sessions.len() <= CHUNK;
+        let _begun = self.under_way.begin(job_item(place, &job));
         let ending = Ending { place, revocation, until: None };
         let mut revoked = self.revoke_pages(&ending, first, (!one_step).then_some(&job)).await?;
         revoked.extend(self.revoke_overlooked(&ending).await?);
