@@ -7,6 +7,7 @@ mod device_key;
 mod email;
 pub mod id;
 mod secret;
+mod secret_file;
 pub mod settings;
 mod tls;
 mod unavailable;

@@ -9,10 +9,13 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The caller's id where it is 1 to 128 visible ASCII characters, else a fresh random one.
 pub(super) fn choose(headers: &HeaderMap, world: &World) -> HeaderValue {
-    headers.get(HEADER).filter(|value| is_usable(value.as_bytes())).cloned().unwrap_or_else(|| {
-        // Cannot fail: the alphabet of ids is ASCII.
-        HeaderValue::try_from(id::encode(&world.random::<16>())).unwrap_or(HeaderValue::from_static("none"))
-    })
+    headers.get(HEADER).filter(|value| is_usable(value.as_bytes())).cloned().unwrap_or_else(|| fresh(world))
+}
+
+/// A random one.
+pub(super) fn fresh(world: &World) -> HeaderValue {
+    // Cannot fail: the alphabet of ids is ASCII.
+    HeaderValue::try_from(id::encode(&world.random::<16>())).unwrap_or(HeaderValue::from_static("none"))
 }
 
 fn is_usable(value: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use super::{
     Error, Revocation, SessionId, Sessions,
     job::job_item,
     record::{Blocked, Job},
-    revoke_all_user_sessions::{CHUNK, Ending},
+    revoke_all_user_sessions::Ending,
 };
 use crate::{
     base::Cause,
@@ -48,15 +48,10 @@ impl Sessions {
         let _begun = self.under_way.begin(job_item(&place, &job));
         // The flag first: whatever is opened after this commit is refused, whatever was opened before is listed below.
         self.store.block(&place, &Blocked { at: revocation.at, nonce: self.world.random() }, &job).await?;
-        let ending = Ending { place: &place, revocation: &revocation, until: None };
-        let revoked = match self.store.active_page(&place, None, CHUNK).await {
-            Ok(page) => self.revoke_pages(&ending, page, None).await,
-            Err(error) => Err(error),
-        };
-        let overlooked = self.revoke_overlooked(&ending).await;
+        let revoked =
+            self.revoke_active(&Ending { place: &place, revocation: &revocation, until: None }).await;
         let published = self.publisher.publish(place.shard).await;
-        let mut revoked = revoked?;
-        revoked.extend(overlooked?);
+        let revoked = revoked?;
         self.store.finish_job(job_item(&place, &job), &job.encode()).await?;
         published?;
         Ok(revoked)

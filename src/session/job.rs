@@ -1,13 +1,19 @@
 //! Jobs: revocations of many sessions that are under way, noted so that somebody finishes them if this process cannot.
 //! One item a job in the collection `j` of the user's shard.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::{record::Job, store::Store};
 use crate::{
     base::Unavailable,
     engine::{Collection, Commit, Item, Place},
 };
+
+/// A session that was opened this much later than a job by its clock may still have been opened before it.
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(2);
 
 /// The jobs that this process is at itself: its own sweeper leaves them alone, however slowly they move.
 #[derive(Default)]

@@ -6,9 +6,9 @@ use tracing::{info, warn};
 
 use super::{
     Sessions,
-    job::place_of,
+    job::{CLOCK_SKEW, place_of},
     record::Job,
-    revoke_all_user_sessions::{CHUNK, Ending},
+    revoke_all_user_sessions::Ending,
 };
 use crate::{
     base::Unavailable,
@@ -22,9 +22,6 @@ const INTERVAL: Duration = Duration::from_millis(400);
 /// How soon to look again while there is some. It counts as left behind when it has not moved from one look to the next;
 /// so both together must stay below the repair interval.
 const AGAIN: Duration = Duration::from_millis(300);
-
-/// A session that was opened this much later than a job by its clock may still have been opened before it.
-const CLOCK_SKEW: Duration = Duration::from_secs(2);
 
 /// Jobs as they looked last time: the record, and how many sessions were still active.
 type Seen = HashMap<Item, (Vec<u8>, u64)>;
@@ -83,12 +80,7 @@ impl Sessions {
     async fn finish(&self, place: &Place, item: &Item, bytes: &[u8]) -> Result<(), Unavailable> {
         let job = Job::decode(item, bytes)?;
         let until = (!job.later_ones_too).then(|| job.at.after(CLOCK_SKEW));
-        let page = self.store.active_page(place, None, CHUNK).await?;
-        let ending = Ending { place, revocation: &job.revocation(), until };
-        let revoked = self.revoke_pages(&ending, page, None).await?;
-        if job.later_ones_too {
-            self.revoke_overlooked(&ending).await?;
-        }
+        let revoked = self.revoke_active(&Ending { place, revocation: &job.revocation(), until }).await?;
         self.store.finish_job(item.clone(), bytes).await?;
         // Nobody waits for it, and the gateway's own sweeper would do it a little later.
         drop(self.publisher.publish(place.shard).await);

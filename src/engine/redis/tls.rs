@@ -53,6 +53,9 @@ impl Tls {
     }
 
     fn check(&self, reader: &mut Reader) {
+        if !self.is_set() {
+            return;
+        }
         let unreadable = |client_tls, root_cert| {
             Client::build_with_tls("rediss://check", TlsCertificates { client_tls, root_cert }).is_err()
         };
