@@ -115,10 +115,16 @@ async fn a_late_claim(crew: &Arc<Crew>) {
         while matches!(crew.call(0, Act::Confirm(first.clone())).await, Outcome::Unknown(_)) {}
         wire.release();
     };
-    // Whoever has no answer asks again.
-    let late =
-        async { while matches!(crew.call(1, Act::Confirm(late.clone())).await, Outcome::Unknown(_)) {} };
-    join(late, other).await;
+    // Whoever has no answer asks again; also after a refusal, since the claim may only now arrive.
+    let ask = || crew.call(1, Act::Confirm(late.clone()));
+    let until_answered = async { while matches!(ask().await, Outcome::Unknown(_)) {} };
+    join(until_answered, other).await;
+    for _ in 0..20 {
+        if matches!(ask().await, Outcome::Acknowledged(_)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// For a moment, everything as usual.

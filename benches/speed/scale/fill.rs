@@ -89,11 +89,12 @@ impl Filler {
             let users = (count - ids.len()).min(CHUNK).div_ceil(3);
             let owners = (0..users).flat_map(|_| std::iter::repeat_n(self.user(), 3));
             ids.extend(self.open_for(owners).await);
+            self.tell().await;
         }
         ids
     }
 
-    /// `count` sessions of one user; him, and their ids.
+    /// `count` sessions of one user; him, and their ids. The gateway is yet to be told.
     pub(crate) async fn open_for_one(&self, count: usize) -> (String, Vec<String>) {
         let user = self.user();
         let ids = self.open_for(std::iter::repeat_n(user.clone(), count)).await;
@@ -102,9 +103,7 @@ impl Filler {
 
     async fn open_for(&self, owners: impl Iterator<Item = String>) -> Vec<String> {
         let opened = stream::iter(owners).map(|user| self.open_one(user)).buffer_unordered(AT_ONCE);
-        let ids = opened.collect().await;
-        self.tell().await;
-        ids
+        opened.collect().await
     }
 
     async fn open_one(&self, user_id: String) -> String {
@@ -121,7 +120,8 @@ impl Filler {
         Uuid::from_bytes(self.world.random()).to_string()
     }
 
-    async fn tell(&self) {
+    /// Tells the gateway.
+    pub(crate) async fn tell(&self) {
         match &self.told {
             Told::Relay(relay) => {
                 let publish = |shard| async move { relay.publish(shard).await.expect("a gateway's Redis") };

@@ -62,13 +62,14 @@ pub(crate) async fn sample(party: &Party, ids: &[String]) -> Shared {
     reads_of(party, paths).await
 }
 
-/// GET at each size, in turns: the median time of one at a time, and how many a second 32 at once get.
+/// GET at each size, in turns: the median time of one at a time, how many a second 32 at once get, and the work of one.
 pub(crate) async fn reading(
     (bed, name): (&Bed, &str),
     sizes: &mut [(usize, &mut Party, Shared)],
 ) -> Vec<Series> {
     let mut times = vec![Vec::new(); sizes.len()];
     let mut rates = vec![Vec::new(); sizes.len()];
+    let mut work = vec![Vec::new(); sizes.len()];
     for round in 0..bed.some(ROUNDS, 1) {
         for place in 0..sizes.len() {
             let place = if round % 2 == 0 { place } else { sizes.len() - 1 - place };
@@ -79,6 +80,8 @@ pub(crate) async fn reading(
             assert_eq!(alone.wrong + together.wrong, 0, "{:?}{:?}", alone.story, together.story);
             times[place].push(alone.p50_us);
             rates[place].push(together.per_second);
+            // Seconds for a thousand are milliseconds for one.
+            work[place].push((together.server_cpu + together.redis_cpu) * 1000.0);
         }
     }
     let series = |what: &str, unit, values: &[Vec<f64>]| {
@@ -86,7 +89,11 @@ pub(crate) async fn reading(
         let points = sizes.iter().map(|(size, ..)| *size).zip(medians).collect();
         Series { what: format!("{what}, {name}"), unit, points }
     };
-    vec![series("GET one at a time", "µs", &times), series("GET 32 at once", "a second", &rates)]
+    vec![
+        series("GET one at a time", "µs", &times),
+        series("GET 32 at once", "a second", &rates),
+        series("CPU of one of these", "µs", &work),
+    ]
 }
 
 /// A user, and his sessions.
@@ -100,6 +107,7 @@ pub(crate) async fn owners(filler: &Filler, sizes: &[usize]) -> Vec<Vec<Owner>> 
         for _ in 0..if size > 1000 { 1 } else { 5 } {
             same.push(filler.open_for_one(size).await);
         }
+        filler.tell().await;
         all.push(same);
     }
     all
