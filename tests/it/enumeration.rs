@@ -2,8 +2,8 @@
 //! headers are the same, and so is the time taken, over a mail service that is slow and never twice as slow.
 //!
 //! The clock is judged by ranks (Mann and Whitney), so that a busy machine may slow down everybody. A false alarm comes
-//! once in a million runs. What the test sees is shown by an address that answers 60 ms later, which it must find; on a
-//! quiet machine, by the arithmetic, it finds 20 ms in 998 of 1000 runs.
+//! once in a million runs. What the test sees is shown by an address that answers 80 ms later, which it must find; on a
+//! quiet machine it finds 25 ms (by simulation, in all of 4000 runs).
 
 use std::{
     collections::BTreeMap,
@@ -20,10 +20,12 @@ use crate::harness::{
     upstream::{Answer as Reply, Upstream},
 };
 
-const ROUNDS: usize = 100;
+/// As many answers of each kind are looked at, and on a busy machine up to five times as many.
+const ROUNDS: usize = 80;
+const MOST_ROUNDS: usize = 400;
 
 /// Milliseconds by which one address is slower.
-const LEAK: u64 = 60;
+const LEAK: u64 = 80;
 
 /// Beyond this many standard deviations lies one in a million, both sides together.
 const ALARM: f64 = 4.9;
@@ -90,49 +92,51 @@ async fn known_unknown_blocked_and_full_answer_alike_and_a_slower_one_is_noticed
         app.visitor(&format!("first{at}@example.com")).send().await.ok();
     }
     let mut took: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
-    for round in 0..ROUNDS {
-        // Beyond the cooldown: each address would be mailed again.
-        app.clock.advance_s(61);
-        let fresh = format!("fresh{round}@example.com");
-        let mut classes = [
-            ("known", "known@example.com"),
-            ("unknown", fresh.as_str()),
-            ("blocked", "blocked@example.com"),
-            ("full", "full@example.com"),
-            ("leak", "leak@example.com"),
-        ];
-        // All at once, each in every place in turn.
-        classes.rotate_left(round % 5);
-        let sends = classes.map(async |(class, email)| {
-            let visitor = app.visitor(email);
-            let started = Instant::now();
-            let answer = visitor.send().await;
-            (class, started.elapsed(), answer)
-        });
-        let answers = join_all(sends).await;
-        for (class, elapsed, answer) in &answers {
-            took.entry(class).or_default().push(*elapsed);
-            answer.ok();
-            assert_eq!(face(answer), face(&answers[0].2), "{class}");
+    for round in 0..MOST_ROUNDS {
+        every_class(&app, round, &mut took).await;
+        // On a busy machine it takes more of them to see anything.
+        if round + 1 >= ROUNDS && leaks_by(&took) > ALARM {
+            break;
         }
     }
-    let leak = took.remove("leak").unwrap();
-    let classes: Vec<&str> = took.keys().copied().collect();
-    assert_eq!(classes.len(), 4);
-    let mut told = Vec::new();
-    for (at, class) in classes.iter().enumerate() {
-        for other in &classes[at + 1..] {
+    let leaks_by = leaks_by(&took);
+    took.remove("leak");
+    let medians: Vec<(&str, Duration)> = took.iter().map(|(class, times)| (*class, median(times))).collect();
+    assert!(leaks_by > ALARM, "an address that is slower is not noticed: {leaks_by}, {medians:?}");
+    assert_eq!(medians.len(), 4);
+    for (at, (class, _)) in medians.iter().enumerate() {
+        for (other, _) in &medians[at + 1..] {
             let apart = apart(&took[class], &took[other]);
-            told.push(format!(
-                "{class} and {other}: {apart:.1} apart, {:?} {:?}",
-                median(&took[class]),
-                median(&took[other])
-            ));
-            assert!(apart.abs() < ALARM, "{told:#?}");
+            assert!(apart.abs() < ALARM, "{class} and {other} are {apart} apart: {medians:?}");
         }
-        let apart = apart(&leak, &took[class]);
-        assert!(apart > ALARM, "{class} and an address that is slower: {apart} {told:#?}");
     }
+}
+
+/// One send of each kind, all at once, each in every place in turn.
+async fn every_class(app: &App, round: usize, took: &mut BTreeMap<&str, Vec<Duration>>) {
+    // Beyond the cooldown: each address would be mailed again.
+    app.clock.advance_s(61);
+    let mut classes = ["known", "unknown", "blocked", "full", "leak"];
+    classes.rotate_left(round % 5);
+    let sends = classes.map(async |class| {
+        let fresh = if class == "unknown" { round.to_string() } else { String::new() };
+        let visitor = app.visitor(&format!("{class}{fresh}@example.com"));
+        let started = Instant::now();
+        let answer = visitor.send().await;
+        (class, started.elapsed(), answer)
+    });
+    let answers = join_all(sends).await;
+    for (class, elapsed, answer) in &answers {
+        took.entry(class).or_default().push(*elapsed);
+        answer.ok();
+        assert_eq!(face(answer), face(&answers[0].2), "{class}");
+    }
+}
+
+/// How far the slower address lies from all others together.
+fn leaks_by(took: &BTreeMap<&str, Vec<Duration>>) -> f64 {
+    let others = took.iter().filter(|(class, _)| **class != "leak").flat_map(|(_, times)| times);
+    apart(&took["leak"], &others.copied().collect::<Vec<_>>())
 }
 
 /// A send inside the cooldown, and a wrong code, say as little.

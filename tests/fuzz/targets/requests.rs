@@ -20,8 +20,7 @@ pub fn requests(data: &[u8]) {
         let inhabited = inhabited.get_or_init(Inhabited::new);
         let Some((listener, request)) = parse(&fill_in(data, inhabited)) else { return };
         let service = Service::over(inhabited.content.clone());
-        // Nothing that a stranger says makes an answer wait.
-        let answer = service.ask(listener, request).expect("an answer at once");
+        let answer = service.ask(listener, request);
         assert!(answer.status < 500, "{answer:?}");
     });
 }

@@ -135,8 +135,13 @@ impl Service {
         Self { store, public, internal, mail, runtime }
     }
 
-    /// The answer to a request; nothing where it waited, as a send does for another's mail.
-    pub fn ask(&self, listener: Listener, request: Request<Body>) -> Option<Answer> {
+    /// The answer to a request.
+    pub fn ask(&self, listener: Listener, request: Request<Body>) -> Answer {
+        self.ask_for(Duration::from_secs(60), listener, request).expect("an answer")
+    }
+
+    /// The answer to a request, where it comes within `patience`.
+    fn ask_for(&self, patience: Duration, listener: Listener, request: Request<Body>) -> Option<Answer> {
         let bodiless = request.method() == Method::HEAD;
         let surface = match listener {
             Listener::Public => &self.public,
@@ -158,17 +163,21 @@ impl Service {
             }
             answer
         };
-        self.runtime.block_on(async { tokio::time::timeout(Duration::from_millis(15), answer).await.ok() })
+        self.runtime.block_on(async { tokio::time::timeout(patience, answer).await.ok() })
     }
 
     /// Posts JSON.
-    pub fn post(&self, listener: Listener, path: &str, body: &Value) -> Option<Answer> {
-        let request = Request::post(path).header(CONTENT_TYPE, "application/json");
-        self.ask(listener, request.body(Body::from(body.to_string())).unwrap())
+    pub fn post(&self, listener: Listener, path: &str, body: &Value) -> Answer {
+        self.ask(listener, posted(path, body))
+    }
+
+    /// Posts JSON, and does not wait for long: a send may wait for another's mail.
+    pub fn post_in_passing(&self, listener: Listener, path: &str, body: &Value) {
+        let _ = self.ask_for(Duration::from_millis(15), listener, posted(path, body));
     }
 
     /// Reads.
-    pub fn get(&self, path: &str) -> Option<Answer> {
+    pub fn get(&self, path: &str) -> Answer {
         self.ask(Listener::Internal, Request::get(path).body(Body::empty()).unwrap())
     }
 
@@ -176,6 +185,11 @@ impl Service {
     pub fn code(&self) -> String {
         self.mail.0.lock().unwrap().clone()
     }
+}
+
+fn posted(path: &str, body: &Value) -> Request<Body> {
+    let request = Request::post(path).header(CONTENT_TYPE, "application/json");
+    request.body(Body::from(body.to_string())).unwrap()
 }
 
 impl Answer {
@@ -230,27 +244,27 @@ impl Inhabited {
     pub fn new() -> Self {
         let service = Service::over(Content::default());
         let send = |email: &str| {
-            let answer = service.post(Listener::Public, SEND, &json!({ "email": email })).unwrap();
+            let answer = service.post(Listener::Public, SEND, &json!({ "email": email }));
             (answer.text("challenge_id"), service.code())
         };
         let signer = SigningKey::from_bytes(&[7; 32]);
         let key = STANDARD.encode(signer.verifying_key().as_bytes());
         let log_in = |(challenge, code): &(String, String)| {
             let body = json!({ "challenge_id": challenge, "code": code, "client_public_key": key });
-            service.post(Listener::Public, CONFIRM, &body).unwrap().text("device_session_id")
+            service.post(Listener::Public, CONFIRM, &body).text("device_session_id")
         };
         let reason = json!({ "reason_code": "r", "actor": { "type": "admin" } });
         let revoked = log_in(&send("pilot@example.com"));
         let path = format!("/api/v1/internal/sessions/{revoked}/revoke");
-        service.post(Listener::Internal, &path, &reason).unwrap();
+        service.post(Listener::Internal, &path, &reason);
         let first = send("pilot@example.com");
         let active = log_in(&first);
-        let session = service.get(&format!("/api/v1/internal/sessions/{active}")).unwrap();
+        let session = service.get(&format!("/api/v1/internal/sessions/{active}"));
         let open = send("pilot@example.com");
         log_in(&send("blocked@example.com"));
         let block =
             json!({ "email": "blocked@example.com", "reason_code": "r", "actor": { "type": "admin" } });
-        service.post(Listener::Internal, "/api/v1/internal/user-blocks", &block).unwrap();
+        service.post(Listener::Internal, "/api/v1/internal/user-blocks", &block);
         let message = format!("authsession/confirm/v1\n{}\n{key}", open.0);
         Self {
             content: service.store.content(),
