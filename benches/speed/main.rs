@@ -22,7 +22,6 @@
 
 mod bed;
 mod cost;
-#[expect(unused_imports, reason = "the tests use more of it")]
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
 mod load;

@@ -9,6 +9,7 @@ mod cluster;
 mod sentinels;
 
 use std::{
+    hash::{BuildHasher, Hasher, RandomState},
     io::{BufRead, BufReader},
     net::TcpListener,
     path::PathBuf,
@@ -221,10 +222,12 @@ pub(crate) fn fresh_prefix() -> String {
     format!("test-{}-{}:", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port that nobody listened on a moment ago. It lies below those that Linux gives to outgoing connections: one of
+/// these might take it while its server is down, and the server could not come back.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a bound address").port()
+    let random = || RandomState::new().build_hasher().finish() % 20_000;
+    let mut ports = std::iter::repeat_with(random).filter_map(|number| u16::try_from(12_000 + number).ok());
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// Polls until `happened`, for at most as long as a very busy machine may take. Blocking.

@@ -40,7 +40,8 @@ impl RedisSentinels {
         wait_until("the sentinels know everybody", || {
             watched.sentinels.iter().all(|sentinel| {
                 let info = sentinel.ask::<String>(&["INFO", "sentinel"]).unwrap_or_default();
-                info.contains(&format!("status=ok,address=127.0.0.1:{port},slaves={replicas},sentinels=3"))
+                // On a busy machine there may have been a failover already.
+                info.contains("status=ok") && info.contains(&format!(",slaves={replicas},sentinels=3"))
             })
         });
         watched

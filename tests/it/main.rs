@@ -11,8 +11,6 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "../harness/certificates.rs"]
-mod certificates;
 #[path = "../harness/mod.rs"]
 mod harness;
 

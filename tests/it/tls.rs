@@ -10,14 +10,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::{
+use crate::harness::{
+    Listener, Wire,
+    actors::SEND,
     certificates::Certificates,
-    harness::{
-        Listener, Wire,
-        actors::SEND,
-        eventually,
-        process::{Service, command, run},
-    },
+    eventually,
+    process::{Service, command, run},
 };
 
 /// A directory with a data directory's name and one set of TLS files in it, that can be replaced.

@@ -16,7 +16,7 @@ use authsession::{
     config::Config,
     engine::{Engine, Keys},
     gateway::{self, LogGateway},
-    http::{Edge, Part, Probe, Surface},
+    http::{Edge, Part, Peer, Probe, Surface},
     mail::{Delivery, Mail, Outcome},
     session::{self, Sessions},
     users::stub::Directory,
@@ -143,7 +143,7 @@ impl Service {
             Listener::Internal => &self.internal,
         };
         let answer = async {
-            let response = surface.answer(request, [127, 0, 0, 1].into()).await.unwrap();
+            let response = surface.answer(request, Peer::direct([127, 0, 0, 1].into())).await.unwrap();
             let (head, body) = response.into_parts();
             let kind = head.headers.get(CONTENT_TYPE).map_or("", |kind| kind.to_str().unwrap());
             let body = if kind == "application/json" && !bodiless {
