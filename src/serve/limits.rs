@@ -38,8 +38,9 @@ pub(super) const RESET_BEFORE_ACCEPTED: usize = 20;
 /// and it is told to go. An honest client makes none; the library's own bound is 1024.
 pub(super) const RESET_FOR_ERRORS: usize = 64;
 
-/// A connection that waits for us, and not for its client, is not displaced before it has stood still for so long.
-const STANDSTILL: Duration = Duration::from_secs(2);
+/// A connection with a body or an answer that waits for its client is not displaced before it has stood still for so long.
+/// Long enough that it is the client who is slow, and not we who are late to look.
+const STANDSTILL: Duration = Duration::from_secs(5);
 
 /// Connections of one listener at once.
 const MOST_CONNECTIONS: usize = 10_000;
