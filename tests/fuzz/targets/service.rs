@@ -137,7 +137,7 @@ impl Service {
 
     /// The answer to a request.
     pub fn ask(&self, listener: Listener, request: Request<Body>) -> Answer {
-        self.ask_for(Duration::from_secs(60), listener, request).expect("an answer")
+        self.ask_for(Duration::from_mins(1), listener, request).expect("an answer")
     }
 
     /// The answer to a request, where it comes within `patience`.
