@@ -9,6 +9,7 @@ pub mod id;
 mod secret;
 mod secret_file;
 pub mod settings;
+pub(crate) mod small_file;
 mod tls;
 mod unavailable;
 mod world;

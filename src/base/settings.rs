@@ -287,7 +287,7 @@ mod tests {
             (path(&binary), "it is not text in UTF-8"),
             (path(&large), "it is larger than 65536 bytes"),
             ("/nowhere/hunter2".to_owned(), "No such file"),
-            ("/".to_owned(), "Is a directory"),
+            ("/".to_owned(), "it is not a regular file"),
         ] {
             let (found, fault) = read(&[(NAMES.1, &path)]);
             assert!(found.is_none() && fault.starts_with("AUTHSESSION_KEY_FILE takes "), "{fault}");
