@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use reqwest::Client;
+use reqwest::{Client, RequestBuilder};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tempfile::TempDir;
@@ -42,8 +42,8 @@ fn temporary() -> (TempDir, String) {
     (dir, data)
 }
 
-/// Opens connections one after the other, a byte of a head on each, and goes on adding bytes and connections for those that
-/// were lost.
+/// Opens connections, and goes on adding bytes of a head to each, and new connections for those that were lost, two hundred
+/// a second at most: so fast a machine under load still answers those who mean it well.
 async fn dribble(address: String, connections: usize, enough: Arc<AtomicBool>, opened: Arc<AtomicBool>) {
     let head =
         format!("POST {SEND} HTTP/1.1\r\nhost: x\r\ncontent-length: 40\r\nx-padding: {}", "x".repeat(4000));
@@ -56,6 +56,9 @@ async fn dribble(address: String, connections: usize, enough: Arc<AtomicBool>, o
             };
             if lost {
                 *slot = TcpStream::connect(&address).await.ok();
+                if opened.load(Ordering::Relaxed) {
+                    sleep(Duration::from_millis(5)).await;
+                }
             }
             if enough.load(Ordering::Relaxed) {
                 return;
@@ -63,6 +66,18 @@ async fn dribble(address: String, connections: usize, enough: Arc<AtomicBool>, o
         }
         opened.store(true, Ordering::Relaxed);
         sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The status of the answer, asked for on a connection of its own; again where that is lost, as any client does.
+async fn honest(request: impl Fn(&Client) -> RequestBuilder, lost: &mut usize) -> u16 {
+    loop {
+        let client = Client::builder().no_proxy().build().unwrap();
+        match request(&client).send().await {
+            Ok(answer) => return answer.status().as_u16(),
+            Err(_) => *lost += 1,
+        }
+        assert!(*lost < 8, "one in ten at most");
     }
 }
 
@@ -84,14 +99,14 @@ async fn thousands_of_slow_connections_keep_nobody_from_getting_an_answer() {
         crate::harness::eventually("all are open", async || opened.load(Ordering::Relaxed).then_some(()))
             .await;
     }
+    let mut lost = 0;
     for at in 0..40 {
-        // Each on a connection of its own.
-        let honest = Client::builder().no_proxy().build().unwrap();
+        let (public, internal) = (&service.wire.public, &service.wire.internal);
         let body = json!({ "email": format!("pilot{at}@example.com") });
-        let sent = honest.post(format!("{}{SEND}", service.wire.public)).json(&body).send().await.unwrap();
-        assert_eq!(sent.status().as_u16(), 200);
-        let listed = honest.get(format!("{}/api/v1/internal/users/nobody/sessions", service.wire.internal));
-        assert_eq!(listed.send().await.unwrap().status().as_u16(), 200);
+        let send = |client: &Client| client.post(format!("{public}{SEND}")).json(&body);
+        assert_eq!(honest(send, &mut lost).await, 200);
+        let read = |client: &Client| client.get(format!("{internal}/api/v1/internal/users/nobody/sessions"));
+        assert_eq!(honest(read, &mut lost).await, 200);
     }
     enough.store(true, Ordering::Relaxed);
     for attacker in attackers {
@@ -99,6 +114,8 @@ async fn thousands_of_slow_connections_keep_nobody_from_getting_an_answer() {
     }
     let (most, _) = service.memory();
     assert!(most < MOST_MEMORY, "{most} kB");
+    // Who is cut off is gone, socket and all, before the next one comes in.
+    assert!(!service.lines().iter().any(|line| line.contains("cannot accept connections")));
     // A client that stays keeps its connection through it all, and the service is none the worse.
     Operator::new(&service.wire).list("nobody").await.ok();
 }
