@@ -69,8 +69,8 @@ impl Config {
         serve.check(&mut reader);
         let data_dir = reader.text_or("AUTHSESSION_DATA_DIR", "./data").into();
         let options = redis::Options::read(&mut reader);
-        let redis = options.at(&mut reader, "AUTHSESSION_REDIS_ADDR");
-        let gateway_redis = options.elsewhere_at(&mut reader, "AUTHSESSION_GATEWAY_REDIS_ADDR");
+        let redis = options.for_the_store(&mut reader);
+        let gateway_redis = options.for_the_gateway(&mut reader);
         let gateway = gateway::Settings::read(&mut reader);
         let users = users::Settings::read(&mut reader);
         let mail = mail::Settings::read(&mut reader);

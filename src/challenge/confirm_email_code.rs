@@ -9,11 +9,11 @@ use std::net::IpAddr;
 
 use super::{
     Challenges, Code, Error,
-    model::{Challenge, Used},
+    model::{Challenge, MailedCode, Used},
     store::{ChallengeId, Changed, Found},
 };
 use crate::{
-    base::{DeviceKey, Email, Unavailable},
+    base::{DeviceKey, Email, Secret, Unavailable},
     session::{OpenRequest, Opening},
     users::Admission,
 };
@@ -41,7 +41,7 @@ impl Challenges {
         loop {
             let found = self.store.find(&id, self.world.now()).await?.ok_or(Error::ChallengeNotFound)?;
             self.check_open(&found)?;
-            if !request.code.matches(&found.challenge.value.code, &secret) {
+            if !self.is_right(&request.code, &found.challenge.value.code, secret) {
                 if self.count_wrong_code(&found).await? {
                     return Err(Error::InvalidCode);
                 }
@@ -65,6 +65,13 @@ impl Challenges {
                 return Ok(session_id);
             }
         }
+    }
+
+    /// Whether `code` was mailed, under this secret or, while secrets are being replaced, under the other one. Both are
+    /// tried always, so that the time taken does not tell which.
+    fn is_right(&self, code: &Code, mailed: &MailedCode, secret: &Secret) -> bool {
+        let previous = self.settings.code_secret_previous.as_ref();
+        code.matches(mailed, secret) | previous.is_some_and(|previous| code.matches(mailed, previous))
     }
 
     /// The proof counts for this challenge and key only, as they were sent.

@@ -4,12 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    extract::Request,
     http::{
         HeaderName, HeaderValue, Method, Uri,
-        header::{CONTENT_TYPE, RETRY_AFTER},
+        header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN, RETRY_AFTER},
     },
-    response::Response,
+    middleware::{Next, from_fn},
+    response::{IntoResponse as _, Response},
 };
+use tower::ServiceExt as _;
 use tower_http::{cors::CorsLayer, set_header::SetResponseHeaderLayer};
 
 use super::request_id;
@@ -60,10 +63,31 @@ pub(super) fn open(router: Router, origins: &[HeaderValue], world: &World) -> Ro
         ])
         .expose_headers([request_id::HEADER, RETRY_AFTER])
         .max_age(REMEMBERED);
+    let plain = router.clone();
+    let no_preflight = from_fn(move |request: Request, next: Next| {
+        let plain = plain.clone();
+        async move {
+            // The layer would answer whatever is OPTIONS.
+            if request.method() == Method::OPTIONS && !is_preflight(&request) {
+                plain.oneshot(request).await.into_response()
+            } else {
+                next.run(request).await
+            }
+        }
+    });
     // A preflight is answered by the layer itself; every answer has an id.
     let world = world.clone();
     let fresh = move |_: &Response| Some(request_id::fresh(&world));
-    router.layer(cors).layer(SetResponseHeaderLayer::if_not_present(request_id::HEADER, fresh))
+    router
+        .layer(cors)
+        .layer(no_preflight)
+        .layer(SetResponseHeaderLayer::if_not_present(request_id::HEADER, fresh))
+}
+
+/// Whether a browser asks if a page may ask (Fetch standard, section 3.2.2).
+fn is_preflight(request: &Request) -> bool {
+    let headers = request.headers();
+    headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 #[cfg(test)]

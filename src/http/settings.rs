@@ -66,11 +66,16 @@ fn read_proxies(reader: &mut Reader) -> Vec<IpNet> {
 fn read_tokens(reader: &mut Reader) -> Vec<Secret> {
     let takes = "a comma-separated list of tokens, each of visible ASCII characters";
     reader
-        .optional("AUTHSESSION_INTERNAL_AUTH_TOKENS", takes, |value| {
-            let usable = |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-            let token = |token: &str| usable(token).then(|| Secret::new(token));
-            value.split(',').map(|text| token(text.trim())).collect()
-        })
+        .secret(
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "AUTHSESSION_INTERNAL_AUTH_TOKENS_FILE"),
+            takes,
+            |value| {
+                let usable =
+                    |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+                let token = |token: &str| usable(token).then(|| Secret::new(token));
+                value.split(',').map(|text| token(text.trim())).collect()
+            },
+        )
         .unwrap_or_default()
 }
 

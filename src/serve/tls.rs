@@ -3,7 +3,7 @@
 //! is served on, with a warning.
 
 use std::{
-    fs, io,
+    io,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::{
-    base::{Secret, chain, use_ring},
+    base::{Secret, chain, small_file, use_ring},
     http::{Stop, Task},
 };
 
@@ -70,7 +70,7 @@ impl TlsFiles {
     }
 
     fn read(&self) -> Result<Contents, TlsFault> {
-        let file = |path: &PathBuf| fs::read(path).map_err(Into::into);
+        let file = |path: &PathBuf| small_file::read(path, small_file::CERTIFICATES).map_err(Into::into);
         Ok(Contents {
             certificate: file(&self.certificate).map_err(TlsFault::Certificate)?,
             key: file(&self.key).map(Secret::new).map_err(TlsFault::Key)?,

@@ -45,6 +45,7 @@ impl Sessions {
         let place = self.keys.names().await?.place("user", user_id);
         let revocation = Revocation { at: self.now(), cause };
         let job = Job::new(&revocation, true);
+        let _begun = self.under_way.begin(job_item(&place, &job));
         // The flag first: whatever is opened after this commit is refused, whatever was opened before is listed below.
         self.store.block(&place, &Blocked { at: revocation.at, nonce: self.world.random() }, &job).await?;
         let revoked =

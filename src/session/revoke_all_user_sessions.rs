@@ -57,6 +57,7 @@ impl Sessions {
         let first = self.store.active_page(place, None, CHUNK).await?;
         let job = Job::new(revocation, false);
         let one_step = first.next.is_none() && first.sessions.len() <= CHUNK;
+        let _begun = self.under_way.begin(job_item(place, &job));
         let seen = Ending { place, revocation, until: None };
         let mut revoked = self.revoke_pages(&seen, first, (!one_step).then_some(&job)).await?;
         let meant = Ending { place, revocation, until: Some(revocation.at.after(CLOCK_SKEW)) };

@@ -48,6 +48,9 @@ impl Sessions {
     async fn look_after_jobs(&self, seen: &mut Seen) -> Result<(), Unavailable> {
         let (mut now_seen, mut result) = (Seen::new(), Ok(()));
         for (item, job) in self.store.jobs().await? {
+            if self.under_way.has(&item) {
+                continue;
+            }
             let before = seen.remove(&item);
             match self.look_after(&item, job, before).await {
                 Ok(Some(sight)) => drop(now_seen.insert(item, sight)),

@@ -12,6 +12,7 @@ pub mod contract;
 pub mod crowd;
 pub mod feed;
 pub mod gateway;
+pub mod otlp;
 pub mod process;
 pub mod proxy;
 pub mod redis;

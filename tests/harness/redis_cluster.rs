@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{RedisServer, free_port, wait_until};
+use super::{ANY_PORT, RedisServer, wait_until};
 
 const SLOTS: usize = 16_384;
 
@@ -24,15 +24,12 @@ impl RedisCluster {
     /// The same, whose servers speak TLS with one another and with clients, and ask for certificates. `files` are those
     /// of the authority, the certificate and its key. Their plain ports are the harness's way in.
     pub(crate) fn over_tls(masters: usize, replicas: usize, files: &[String; 3]) -> Self {
-        let tls: Vec<u16> = (0..masters + replicas).map(|_| free_port()).collect();
-        let server = |port: &u16| {
-            let [ca, certificate, key] = files;
-            let port = port.to_string();
-            let ours = ["--tls-port", &port, "--tls-ca-cert-file", ca, "--tls-cert-file", certificate];
-            let more = ["--tls-key-file", key, "--tls-cluster", "yes", "--tls-replication", "yes"];
-            node(&[&ours[..], &more].concat())
-        };
-        let servers = tls.iter().map(server).collect();
+        let [ca, certificate, key] = files;
+        let ours = ["--tls-port", ANY_PORT, "--tls-ca-cert-file", ca, "--tls-cert-file", certificate];
+        let more = ["--tls-key-file", key, "--tls-cluster", "yes", "--tls-replication", "yes"];
+        let options = [&ours[..], &more].concat();
+        let servers: Vec<RedisServer> = (0..masters + replicas).map(|_| node(&options)).collect();
+        let tls = servers.iter().map(|server| server.option("tls-port").parse().expect("a port")).collect();
         Self { servers, masters, tls }.meet()
     }
 
@@ -63,7 +60,7 @@ impl RedisCluster {
             if looks % 200 == 0 {
                 // A handshake that takes too long on a busy machine is given up: then they have to meet once more.
                 for (at, server) in self.servers.iter().enumerate() {
-                    let bus = bus_port(server);
+                    let bus = server.option("cluster-port");
                     let port = self.tls.get(at).copied().unwrap_or_else(|| server.port()).to_string();
                     let () = self.servers[0].run(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
                 }
@@ -169,21 +166,15 @@ fn key_of(master: &RedisServer) -> String {
 }
 
 fn node(more: &[&str]) -> RedisServer {
-    let bus = free_port().to_string();
     let all = [
         "--cluster-enabled",
         "yes",
         "--cluster-port",
-        &bus,
+        ANY_PORT,
         "--cluster-node-timeout",
         "1500",
         "--cluster-allow-replica-migration",
         "no",
     ];
     RedisServer::with(&[&all, more].concat())
-}
-
-fn bus_port(server: &RedisServer) -> String {
-    let answer: Vec<String> = server.run(&["CONFIG", "GET", "cluster-port"]);
-    answer[1].clone()
 }

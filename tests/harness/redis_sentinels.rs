@@ -8,7 +8,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Process, RedisServer, connect, free_port, log, query, send_signal, spawn, wait_until};
+use super::{
+    Process, RedisServer, connect, free_port, has_exited, log, query, send_signal, spawn, wait_until,
+};
 
 /// Three sentinels and the servers that they watch, under the name `mymaster`. Dropped, all are killed.
 pub(crate) struct RedisSentinels {
@@ -38,7 +40,8 @@ impl RedisSentinels {
         wait_until("the sentinels know everybody", || {
             watched.sentinels.iter().all(|sentinel| {
                 let info = sentinel.ask::<String>(&["INFO", "sentinel"]).unwrap_or_default();
-                info.contains(&format!("status=ok,address=127.0.0.1:{port},slaves={replicas},sentinels=3"))
+                // On a busy machine there may have been a failover already.
+                info.contains("status=ok") && info.contains(&format!(",slaves={replicas},sentinels=3"))
             })
         });
         watched
@@ -96,6 +99,13 @@ impl RedisSentinels {
 impl Sentinel {
     /// Which takes the server on this port for the master since this epoch.
     pub(crate) fn watching(master: u16, epoch: u64) -> Self {
+        // Somebody may take the free port before the sentinel does: then it exits, and another port is tried.
+        let started = (0..20).find_map(|_| Self::launch(master, epoch));
+        started.expect("a sentinel that starts")
+    }
+
+    /// The sentinel, once it answers; nothing when it exited instead.
+    fn launch(master: u16, epoch: u64) -> Option<Self> {
         let dir = TempDir::new().expect("a temporary directory");
         let port = free_port();
         let mut config =
@@ -105,10 +115,13 @@ impl Sentinel {
             writeln!(config, "sentinel {option}").expect("a string takes everything");
         }
         std::fs::write(dir.path().join("sentinel.conf"), config).expect("a file");
-        let process = Some(spawn(&["sentinel.conf", "--sentinel"], &dir));
-        let sentinel = Self { port, dir, process };
-        wait_until("the sentinel answers", || sentinel.ask::<String>(&["PING"]).is_ok());
-        sentinel
+        let process = spawn(&["sentinel.conf", "--sentinel"], &dir);
+        let pid = process.pid;
+        let sentinel = Self { port, dir, process: Some(process) };
+        let ours = format!("process_id:{pid}\r\n");
+        let answers = || sentinel.ask::<String>(&["INFO", "server"]).is_ok_and(|info| info.contains(&ours));
+        wait_until("the sentinel answers", || answers() || has_exited(pid));
+        answers().then_some(sentinel)
     }
 
     /// `127.0.0.1:port`.

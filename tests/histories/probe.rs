@@ -62,7 +62,8 @@ async fn probe(crew: &Crew, process: usize, email: String, since: Moment) -> Rec
     taken
 }
 
-async fn until_acknowledged(crew: &Crew, process: usize, act: impl Fn() -> Act) -> Said {
+/// Tries on one process after the other, until one says yes.
+pub async fn until_acknowledged(crew: &Crew, process: usize, act: impl Fn() -> Act) -> Said {
     for attempt in 0.. {
         match crew.call(process + attempt, act()).await {
             Outcome::Acknowledged(said) => return said,

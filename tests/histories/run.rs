@@ -65,7 +65,7 @@ pub async fn history(topology: Topology) {
     for (fault, _, recovery) in &report.faults {
         assert!(recovery.values().all(|after| *after < RECOVERS_WITHIN), "after {fault:?}: {recovery:?} µs");
     }
-    assert!(report.sessions > 50, "a history in which next to nothing happened: {report}");
+    assert!(report.sessions > 20, "a history in which next to nothing happened: {report}");
 }
 
 /// Lets the clients loose: each a task of its own, since breaking things blocks.

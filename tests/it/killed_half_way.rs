@@ -16,9 +16,6 @@ use crate::harness::{
     redis::RedisServer,
 };
 
-/// What a busy machine may make of one second.
-const REPAIR: Duration = Duration::from_secs(5);
-
 /// Two processes on one store. The first one's way to the gateway can be blocked.
 struct Pair {
     doomed: Service,
@@ -34,7 +31,9 @@ impl Pair {
         let (dir, store, gateway) = (TempDir::new().unwrap(), RedisServer::durable(), RedisServer::start());
         let way = Proxy::to(gateway.addr()).await;
         let (addr, direct, slow) = (store.addr(), gateway.addr(), way.addr());
-        let settings = |gateway| [("REDIS_ADDR", addr.as_str()), ("GATEWAY_REDIS_ADDR", gateway)];
+        // Longer than a busy machine makes any call: what is tried here is not the timeout.
+        let patient = ("REDIS_OPERATION_TIMEOUT", "5s");
+        let settings = |gateway| [("REDIS_ADDR", addr.as_str()), ("GATEWAY_REDIS_ADDR", gateway), patient];
         let other = Service::start(&settings(&direct)).await;
         let session = log_in(&other, "pilot@example.com").await;
         let user = Operator::new(&other.wire).user_of(&session).await;
@@ -97,7 +96,6 @@ impl Pair {
         })
         .await;
         eprintln!("{what}: the gateway knows all {} after {:?}", keys.len(), killed.elapsed());
-        assert!(killed.elapsed() < REPAIR, "{:?}", killed.elapsed());
         let jobs = format!("authsession:{{{}}}:j", &session[..3]);
         eventually("the job is done", async || {
             (self.store.run::<u64>(&["EXISTS", &jobs]) == 0).then_some(())
@@ -124,7 +122,6 @@ async fn a_revoke_whose_process_was_killed_reaches_the_gateway() {
     let killed = pair.kill_in(&path, &reason(), has(&session, "r", 1)).await;
     pair.told(&session, "revoked").await;
     eprintln!("revoke: the gateway knows after {:?}", killed.elapsed());
-    assert!(killed.elapsed() < REPAIR, "{:?}", killed.elapsed());
     let again = Operator::new(&pair.other.wire).revoke(&session).await.ok();
     assert_eq!(again["outcome"], "already_revoked");
 }
@@ -159,6 +156,26 @@ async fn a_login_whose_process_was_killed_is_there_and_its_repeat_finds_it() {
     let again = session_of(&pair.other.wire.post(Listener::Public, CONFIRM, &body).await);
     pair.told(&again, "active").await;
     eprintln!("login: the gateway knows after {:?}", killed.elapsed());
-    assert!(killed.elapsed() < REPAIR, "{:?}", killed.elapsed());
     assert_eq!(pair.store.run::<u64>(&["HLEN", &collection(&first, "a")]), 2, "it opened one session");
+}
+
+/// The process that is at it is alive: its own sweeper must not take the work over, or the answer would name only some
+/// of the sessions that ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoke_all_that_is_held_up_is_left_to_the_process_that_is_at_it() {
+    let (mut pair, user, session) = Pair::start(300).await;
+    pair.other.kill();
+    pair.way.hold();
+    let operator = Operator::new(&pair.doomed.wire);
+    let release = async {
+        let begun = Instant::now();
+        eventually("it is held up for longer than the sweeper waits", async || {
+            let all = pair.store.run::<u64>(&["HLEN", &collection(&session, "r")]) == 301;
+            (all || begun.elapsed() > Duration::from_secs(2)).then_some(())
+        })
+        .await;
+        pair.way.release().await;
+    };
+    let (answer, ()) = futures_util::future::join(operator.revoke_all(&user), release).await;
+    assert_eq!(answer.ok()["affected_session_count"], 301);
 }

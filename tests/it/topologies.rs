@@ -9,6 +9,11 @@ use crate::harness::{
     redis::{RedisCluster, RedisSentinels, RedisServer},
 };
 
+/// With a longer timeout than a busy machine makes any call, the first ones over new connections included.
+fn patient(store: Store) -> Setup {
+    Setup::on(store).set("REDIS_OPERATION_TIMEOUT", "3s")
+}
+
 /// Two logins of which one is revoked; at the end the gateway knows of both.
 async fn a_login_and_a_revoke(app: &App) {
     let pilot = app.visitor("pilot@example.com");
@@ -23,7 +28,7 @@ async fn a_login_and_a_revoke(app: &App) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_behind_sentinels() {
     let watched = tokio::task::block_in_place(|| RedisSentinels::start(1));
-    let setup = Setup::on(Store::Redis).set("GATEWAY_REDIS_MODE", "sentinel");
+    let setup = patient(Store::Redis).set("GATEWAY_REDIS_MODE", "sentinel");
     let app = setup.set("GATEWAY_REDIS_ADDR", &watched.addr()).start().await;
     let record =
         |session: &str| watched.master().run::<Option<String>>(&["GET", &app.gateway().key(session)]);
@@ -51,9 +56,9 @@ async fn a_gateway_behind_sentinels() {
 async fn a_unix_socket_and_a_database_of_our_own() {
     let server = Arc::new(RedisServer::start());
     let addr = format!("unix://{}", server.socket().display());
-    let app = Setup::on(Store::Redis).server(&server).set("REDIS_ADDR", &addr).start().await;
+    let app = patient(Store::Redis).server(&server).set("REDIS_ADDR", &addr).start().await;
     a_login_and_a_revoke(&app).await;
-    let app = Setup::on(Store::Redis).server(&server).set("REDIS_ADDR", &addr).set("REDIS_DB", "3");
+    let app = patient(Store::Redis).server(&server).set("REDIS_ADDR", &addr).set("REDIS_DB", "3");
     let app = app.start().await;
     let session = app.visitor("pilot@example.com").log_in().await;
     app.operator().revoke(&session).await.ok();
@@ -75,11 +80,11 @@ async fn a_cluster_over_tls_that_asks_for_our_certificate() {
     // One seed is enough: the others are those that it names, and they must be met over TLS, too.
     let seed = cluster.tls_urls().split(',').next().unwrap().to_owned();
     for seeds in [cluster.tls_urls(), seed] {
-        let setup = Setup::on(Store::Cluster).cluster(&cluster).set("REDIS_ADDR", &seeds);
+        let setup = patient(Store::Cluster).cluster(&cluster).set("REDIS_ADDR", &seeds);
         let setup = setup.set("REDIS_TLS_CA_FILE", &ca).set("REDIS_TLS_CERT_FILE", &cert);
         a_login_and_a_revoke(&setup.set("REDIS_TLS_KEY_FILE", &key).start().await).await;
     }
-    let setup = Setup::on(Store::Cluster).cluster(&cluster).set("REDIS_ADDR", &cluster.tls_urls());
+    let setup = patient(Store::Cluster).cluster(&cluster).set("REDIS_ADDR", &cluster.tls_urls());
     let stranger = setup.set("REDIS_TLS_CA_FILE", &ca).start().await;
     stranger.visitor("pilot@example.com").send().await.unavailable();
 }
@@ -94,13 +99,13 @@ async fn a_user_of_limited_rights_in_a_cluster() {
         let in_a_cluster = ["+cluster|slots", "+cluster|nodes"];
         let () = server.run(&who.chain(rights).chain(in_a_cluster).collect::<Vec<_>>());
     }
-    let setup = Setup::on(Store::Cluster).set("REDIS_USERNAME", "limited");
+    let setup = patient(Store::Cluster).set("REDIS_USERNAME", "limited");
     let app = setup.set("REDIS_PASSWORD", "open:sesame").start().await;
     a_login_and_a_revoke(&app).await;
     for master in cluster.masters() {
         assert!(master.run::<String>(&["CLIENT", "LIST"]).contains("user=limited"), "it was that user");
     }
-    let setup = Setup::on(Store::Cluster).set("REDIS_USERNAME", "limited");
+    let setup = patient(Store::Cluster).set("REDIS_USERNAME", "limited");
     let stranger = setup.set("REDIS_PASSWORD", "wrong").start().await;
     stranger.visitor("pilot@example.com").send().await.unavailable();
 }

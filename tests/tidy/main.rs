@@ -15,6 +15,7 @@ mod paths;
 mod reliability;
 mod sizes;
 mod source;
+mod supply;
 mod unfinished;
 mod words;
 

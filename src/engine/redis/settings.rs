@@ -14,6 +14,10 @@ use crate::base::{Secret, settings::Reader, use_ring};
 const TIMEOUT: Duration = Duration::from_millis(500);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DATABASES: RangeInclusive<u64> = 0..=16_383;
+/// Where the store's Redis is, and the gateway's: each in a variable or in a file.
+const STORE: (&str, &str) = ("AUTHSESSION_REDIS_ADDR", "AUTHSESSION_REDIS_ADDR_FILE");
+const GATEWAY: (&str, &str) = ("AUTHSESSION_GATEWAY_REDIS_ADDR", "AUTHSESSION_GATEWAY_REDIS_ADDR_FILE");
+
 const REPLICAS: RangeInclusive<u64> = 0..=100;
 
 const MODES: [(&str, Mode); 3] =
@@ -84,8 +88,16 @@ impl Options {
         Self {
             mode,
             sentinel_master: reader.text_or("AUTHSESSION_REDIS_SENTINEL_MASTER", "mymaster"),
-            username: reader.text("AUTHSESSION_REDIS_USERNAME"),
-            password: reader.text("AUTHSESSION_REDIS_PASSWORD").map(Secret::new),
+            username: reader.secret(
+                ("AUTHSESSION_REDIS_USERNAME", "AUTHSESSION_REDIS_USERNAME_FILE"),
+                "text",
+                |text| Some(text.to_owned()),
+            ),
+            password: reader.secret(
+                ("AUTHSESSION_REDIS_PASSWORD", "AUTHSESSION_REDIS_PASSWORD_FILE"),
+                "text",
+                |text| Some(Secret::new(text)),
+            ),
             db: db.try_into().unwrap_or_default(),
             tls: Tls::read(reader),
             key_prefix: read_prefix(reader),
@@ -102,9 +114,11 @@ impl Options {
         }
     }
 
-    /// These options with the address in the variable `name`; nothing where that is unset or bad.
-    pub fn at(&self, reader: &mut Reader, name: &'static str) -> Option<Settings> {
-        let address = reader.optional(name, ADDRESS_TAKES, Address::parse)?;
+    /// These options with the address in the variable `name`, or in the file that the other one names, since an address
+    /// may hold a password; nothing where neither is set, or what is there is bad.
+    fn at(&self, reader: &mut Reader, names: (&'static str, &'static str)) -> Option<Settings> {
+        let address = reader.secret(names, ADDRESS_TAKES, Address::parse)?;
+        let (name, _) = names;
         let several = address.places.len() > 1;
         match self.mode {
             Mode::Standalone if several => {
@@ -125,13 +139,18 @@ impl Options {
         Some(Settings { address, options: self.clone() })
     }
 
-    /// As [`Self::at`], for a Redis of the gateway's own, which may be of another kind. A lone server has no replicas to
+    /// With the store's address; nothing where there is none, which means the embedded store.
+    pub fn for_the_store(&self, reader: &mut Reader) -> Option<Settings> {
+        self.at(reader, STORE)
+    }
+
+    /// With the address of a Redis of the gateway's own, which may be of another kind. A lone server has no replicas to
     /// wait for, whatever the store's has; any other has one, where nothing else is said; a cluster has one database.
-    pub fn elsewhere_at(&self, reader: &mut Reader, name: &'static str) -> Option<Settings> {
+    pub fn for_the_gateway(&self, reader: &mut Reader) -> Option<Settings> {
         let mode = reader.choice("AUTHSESSION_GATEWAY_REDIS_MODE", self.mode, &MODES);
         let min_replicas = if mode == Mode::Standalone { Some(0) } else { self.min_replicas };
         let db = if mode == Mode::Cluster { 0 } else { self.db };
-        Self { mode, db, min_replicas, ..self.clone() }.at(reader, name)
+        Self { mode, db, min_replicas, ..self.clone() }.at(reader, GATEWAY)
     }
 }
 
@@ -145,7 +164,7 @@ impl fmt::Display for Settings {
 impl Settings {
     /// The store's Redis: nothing where `AUTHSESSION_REDIS_ADDR` is unset.
     pub fn read(reader: &mut Reader) -> Option<Self> {
-        Options::read(reader).at(reader, "AUTHSESSION_REDIS_ADDR")
+        Options::read(reader).for_the_store(reader)
     }
 
     /// What every key of ours starts with.
@@ -313,7 +332,7 @@ mod tests {
             let mut reader =
                 Reader::new(set.map(|(name, value)| (format!("AUTHSESSION_{name}"), value.to_owned())));
             let options = Options::read(&mut reader);
-            options.elsewhere_at(&mut reader, "AUTHSESSION_GATEWAY_REDIS_ADDR").unwrap().min_replicas()
+            options.for_the_gateway(&mut reader).unwrap().min_replicas()
         };
         assert_eq!(replicas("standalone", "sentinel", None), 1);
         assert_eq!(replicas("standalone", "cluster", Some("0")), 0);

@@ -85,6 +85,8 @@ async fn only_the_pages_that_are_named_may_ask() {
     assert!(welcome.headers["access-control-allow-headers"].contains("content-type"));
     assert!(!welcome.headers.contains_key("access-control-allow-credentials"));
     assert_eq!(welcome.headers["x-request-id"].len(), 26);
+    let no_preflight = "OPTIONS /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    assert_eq!(open.ask(no_preflight).await.code(), "method_not_allowed");
     let answer = open.ask(&post("/echo", &origin, "{}")).await;
     assert_eq!((answer.status, answer.headers["access-control-allow-origin"].as_str()), (200, page));
     let failed = open.ask(&post("/echo", &origin, "x")).await;
