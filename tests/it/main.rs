@@ -74,6 +74,7 @@ mod process;
 mod process_faults;
 mod projection;
 mod rate_limits;
+mod redis_refusals;
 mod replicas_away;
 mod reproject;
 mod resend;

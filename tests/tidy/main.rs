@@ -16,6 +16,7 @@ mod reliability;
 mod sizes;
 mod source;
 mod supply;
+mod told;
 mod unfinished;
 mod words;
 

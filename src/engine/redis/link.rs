@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::topology::Topology;
+use super::{told::told, topology::Topology};
 
 /// How long a connection may be idle before it is asked whether it lives.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -219,7 +219,7 @@ impl Keeper {
     /// Lets calls fail, until one of them or the time asks for another attempt.
     async fn wait_out(&self, failures: u32, error: &RedisError) {
         if failures == 2 {
-            tracing::warn!(dependency = self.dependency, error = %error, "Redis is away");
+            tracing::warn!(dependency = self.dependency, error = told(error), "Redis is away");
         }
         self.rest(error).await;
         drop(timeout(RETRY, self.wanted.notified()).await);

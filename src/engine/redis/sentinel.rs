@@ -29,6 +29,7 @@ use super::{
     address::sibling,
     lane::commands,
     settings::Role,
+    told::told,
     topology::{dial, failed},
 };
 
@@ -153,7 +154,7 @@ async fn keep_asking(settings: &Settings, sentinel: &ConnectionAddr, tell: impl 
     loop {
         let cause = match ask_until_it_fails(settings, sentinel, (&tell, &mut heard)).await {
             Ok(()) => "it names no such master".to_owned(),
-            Err(error) => error.to_string(),
+            Err(error) => told(&error),
         };
         if heard.is_none_or(|heard: Instant| heard.elapsed() > REMEMBERED) {
             tell(Word::Silent(format!("{sentinel}: {cause}")));

@@ -14,6 +14,7 @@ use super::{
     node::{How, Node},
     settings::Mode,
     slots::slot_of,
+    told::told,
     topology::failed,
 };
 use crate::base::Unavailable;
@@ -82,7 +83,7 @@ impl Servers {
         if answers.iter().all(Result::is_err)
             && let Some(Err(error)) = answers.pop()
         {
-            return Err(self.unavailable(error));
+            return Err(self.unavailable(&error));
         }
         Ok(answers.into_iter().map(|answer| from_redis_value(answer.ok()?).ok()).collect())
     }
@@ -174,12 +175,12 @@ impl Servers {
     }
 
     /// `cause`, as the caller is to see it.
-    pub(super) fn unavailable(&self, cause: RedisError) -> Unavailable {
-        Unavailable::new(self.dependency, cause)
+    pub(super) fn unavailable(&self, cause: &RedisError) -> Unavailable {
+        Unavailable::new(self.dependency, told(cause))
     }
 
     fn said<T>(&self, answer: RedisResult<T>) -> Result<T, Unavailable> {
-        answer.map_err(|error| self.unavailable(error))
+        answer.map_err(|error| self.unavailable(&error))
     }
 
     fn deadline(&self) -> Instant {

@@ -16,6 +16,7 @@ use super::{
     cluster::{Known, Map, PAUSE},
     settings::Role,
     slots::{Range, Slots, rows},
+    told::told,
     topology::{dial, failed},
 };
 
@@ -40,7 +41,8 @@ impl Known {
                         never
                     });
                     if first {
-                        tracing::warn!(dependency = self.dependency, error = %error, "the Redis cluster is away");
+                        let error = told(&error);
+                        tracing::warn!(dependency = self.dependency, error, "the Redis cluster is away");
                     }
                 }
             }

@@ -199,12 +199,12 @@ impl Asked<'_> {
     async fn answers<const N: usize>(&self, calls: [Call; N]) -> Result<[Value; N], Unavailable> {
         let answers = self.servers.read_at(self.server, Way::Slow, calls.into()).await?;
         let values: Result<Vec<Value>, _> = answers.into_iter().collect();
-        let values = values.map_err(|error| self.servers.unavailable(error))?;
+        let values = values.map_err(|error| self.servers.unavailable(&error))?;
         values.try_into().map_err(|_| Unavailable::new("store", "an answer is missing"))
     }
 
     fn read<T: FromRedisValue>(&self, value: Value) -> Result<T, Unavailable> {
-        from_redis_value(value).map_err(|error| self.servers.unavailable(error.into()))
+        from_redis_value(value).map_err(|error| self.servers.unavailable(&error.into()))
     }
 }
 
