@@ -25,7 +25,7 @@ pub struct Keys {
     world: World,
     names: OnceCell<Names>,
     codes: OnceCell<Secret>,
-    /// Whether the store has been seen with other secrets than those that this process works with.
+    /// Whether the store was last seen with other secrets than those that this process works with.
     foreign: AtomicBool,
 }
 
@@ -56,10 +56,11 @@ impl Keys {
 
     /// Sees to it that the store holds the secrets that this process works with. A store that came back empty gets them
     /// again, before another process makes others: ids made with either could not be found with the other. Where it has
-    /// others already, nothing is served any more until a restart.
+    /// others already, nothing is served until it has ours again, or a restart.
     pub async fn guard(&self) -> Result<(), Unavailable> {
         let names = self.names.get().map(|Names(secret)| (NAMES, secret));
         let codes = self.codes.get().map(|secret| (CODES, secret));
+        let mut foreign = false;
         for (name, secret) in names.into_iter().chain(codes) {
             let item = kept_item(name)?;
             let mut commit = Commit::on(item.collection.shard);
@@ -70,14 +71,19 @@ impl Keys {
                 Verdict::Done => warn!(name, "the store had lost a secret that it keeps; it has it again"),
                 Verdict::Refused(refusal) if refusal.found.as_ref() == Some(&ours) => {}
                 Verdict::Refused(_) => {
+                    foreign = true;
                     if !self.foreign.swap(true, Relaxed) {
                         error!(
                             name,
-                            "the store keeps another secret than this process works with: restart it"
+                            "the store keeps another secret than this process works with: bring it back, or restart"
                         );
                     }
                 }
             }
+        }
+        // Only now has the store been seen with all of ours.
+        if !foreign && self.foreign.swap(false, Relaxed) {
+            warn!("the store keeps the secrets again that this process works with");
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ mod event_log;
 mod fixture;
 #[path = "../harness/redis.rs"]
 mod harness;
+mod keys;
 mod lanes;
 mod load;
 mod proxy;

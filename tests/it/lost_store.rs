@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use crate::harness::{App, Setup, Store, Visitor, actors::Operator, eventually, redis::RedisServer};
+use crate::harness::{
+    App, Listener, Setup, Store, Visitor, actors::Operator, eventually, redis::RedisServer,
+};
 
 async fn kept_secrets_are_back(app: &App, server: &RedisServer) {
     let key = format!("{}{{1bz}}:keys", app.setting("REDIS_KEY_PREFIX"));
@@ -43,4 +45,29 @@ async fn a_process_whose_secrets_are_not_the_stores_serves_nothing() {
     })
     .await;
     app.visitor("pilot@example.com").send().await.unavailable();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_serves_again_once_the_store_has_its_secrets_again() {
+    let server = Arc::new(RedisServer::start());
+    let app = Setup::on(Store::Redis).server(&server).unset("CODE_SECRET").start().await;
+    let session = app.visitor("pilot@example.com").log_in().await;
+    let key = format!("{}{{1bz}}:keys", app.setting("REDIS_KEY_PREFIX"));
+    let put = |name: &str, secret: &[u8]| {
+        let mut connection = server.connect();
+        redis::cmd("HSET").arg(&key).arg(name).arg(secret).query::<u64>(&mut connection).unwrap();
+    };
+    let ready = async || app.get(Listener::Public, "/readyz").await.status == 200;
+    let ours = ["names", "codes"].map(|name| (name, server.run::<Vec<u8>>(&["HGET", &key, name])));
+    let other = [&[1][..], &[7; 32]].concat();
+    for (name, _) in &ours {
+        put(name, &other);
+    }
+    eventually("it is no longer ready", async || (!ready().await).then_some(())).await;
+    for (name, secret) in &ours {
+        put(name, secret);
+    }
+    eventually("it is ready again", async || ready().await.then_some(())).await;
+    app.visitor("other@example.com").log_in().await;
+    assert_eq!(app.operator().status_of(&session).await, "active");
 }
