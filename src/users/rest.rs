@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use reqwest::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Admission, Block, Standing, Subject, Users};
 use crate::{
@@ -106,7 +106,7 @@ impl Users for Client {
     async fn resolve(&self, email: &Email) -> Result<Standing, Unavailable> {
         let body = EmailRequest { email: email.as_str() };
         let answer = self.http.post(&[&USERS[..], &["resolve"]].concat(), &body).await?;
-        let resolved: Resolved = answer.read()?;
+        let resolved: Resolved = read(&answer)?;
         let user_id = optional_user_id(&answer, resolved.user_id)?;
         match (resolved.kind, user_id, given(resolved.block_reason_code)) {
             (Kind::Existing, Some(_), None) | (Kind::Creatable, None, None) => Ok(Standing::Welcome),
@@ -118,7 +118,7 @@ impl Users for Client {
     async fn ensure(&self, email: &Email) -> Result<Admission, Unavailable> {
         let body = EmailRequest { email: email.as_str() };
         let answer = self.http.post(&[&USERS[..], &["ensure"]].concat(), &body).await?;
-        let ensured: Ensured = answer.read()?;
+        let ensured: Ensured = read(&answer)?;
         let user_id = optional_user_id(&answer, ensured.user_id)?;
         match (ensured.outcome, user_id, given(ensured.block_reason_code)) {
             (Ensuring::Existing | Ensuring::Created, Some(user_id), None) => Ok(Admission::Admitted(user_id)),
@@ -135,7 +135,7 @@ impl Users for Client {
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(false);
         }
-        let known: Known = answer.read()?;
+        let known: Known = read(&answer)?;
         if known.user_id == user_id { Ok(true) } else { Err(contradictory(&answer)) }
     }
 
@@ -150,7 +150,7 @@ impl Users for Client {
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(Block::Unknown);
         }
-        let done: BlockDone = answer.read()?;
+        let done: BlockDone = read(&answer)?;
         let hit = match (user_id, optional_user_id(&answer, done.user_id)?) {
             (Some(asked), Some(told)) if asked != told => return Err(contradictory(&answer)),
             (Some(asked), _) => Some(asked.to_owned()),
@@ -161,6 +161,11 @@ impl Users for Client {
             Blocking::AlreadyBlocked => Block::AlreadyBlocked(hit),
         })
     }
+}
+
+/// The body of a 200: another 2xx may say that nothing is settled yet (202), or that something is left out (206).
+fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Unavailable> {
+    if answer.status == StatusCode::OK { answer.read() } else { Err(answer.unexpected()) }
 }
 
 /// A field that is there and not empty. Some services send `""` or `null` for what they leave out.

@@ -1,5 +1,6 @@
 //! The four calls to the user service, and every answer to them.
 
+use authsession::base::Unavailable;
 use authsession::users::{Admission, Block, Standing, Subject, Users, rest::Client};
 use serde_json::{Value, json};
 
@@ -80,7 +81,7 @@ async fn fields_that_a_later_service_adds_are_overlooked() {
     service.next(Answer::Json(200, json!({ "kind": "creatable", "user_id": null, "locale": "fr" })));
     assert_eq!(client.resolve(&email()).await.unwrap(), Standing::Welcome);
     service.next(Answer::Json(
-        201,
+        200,
         json!({ "outcome": "created", "user_id": "u", "block_reason_code": "", "since": 1 }),
     ));
     assert_eq!(client.ensure(&email()).await.unwrap(), Admission::Admitted("u".into()));
@@ -124,6 +125,29 @@ async fn what_breaks_the_contract_lets_nobody_in() {
         service.always(answer.clone());
         let error = client.ensure(&email()).await.expect_err(&format!("{answer:?}"));
         cause(&error);
+    }
+}
+
+/// That there is a new user now, that there may be one some day, a part of what is known, and what nobody has heard of.
+#[tokio::test]
+async fn only_a_200_is_an_answer() {
+    let (service, client) = start().await;
+    let subject = Subject::UserId("u".into());
+    for status in [200, 201, 202, 203, 206, 299] {
+        let answer = |word: &str| json!({ "kind": word, "outcome": word, "user_id": "u" });
+        let says = |result: Result<(), Unavailable>| {
+            let expected = format!("unexpected status {status}");
+            match result {
+                Ok(()) => assert_eq!(status, 200),
+                Err(error) => assert!(status != 200 && cause(&error) == expected, "{status}: {error:?}"),
+            }
+        };
+        service.always(Answer::Json(status, answer("existing")));
+        says(client.resolve(&email()).await.map(drop));
+        says(client.ensure(&email()).await.map(drop));
+        says(client.exists("u").await.map(drop));
+        service.always(Answer::Json(status, answer("blocked")));
+        says(client.block(&subject, &order()).await.map(drop));
     }
 }
 
