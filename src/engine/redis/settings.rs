@@ -132,6 +132,11 @@ impl Options {
             }
             Mode::Standalone | Mode::Sentinel | Mode::Cluster => {}
         }
+        let is_one = |db| u64::try_from(db).is_ok_and(|db| DATABASES.contains(&db));
+        if self.mode != Mode::Cluster && address.db.is_some_and(|db| !is_one(db)) {
+            let (first, last) = DATABASES.into_inner();
+            reader.fault(format!("{name} takes a database from {first} to {last}"));
+        }
         if self.tls.is_set() && !address.is_tls() && !address.is_local() {
             reader
                 .fault(format!("{name} takes rediss://host:port where AUTHSESSION_REDIS_TLS_ files are set"));
@@ -305,6 +310,31 @@ mod tests {
         let other = with("redis://x:p%40ss@cache:1/7");
         assert_eq!(login(&other), ("x".into(), "p@ss".into(), 7));
         assert!(!format!("{settings:?}{other:?}").contains("p@ss"));
+    }
+
+    #[test]
+    fn a_database_has_the_same_bounds_in_a_url_and_in_its_variable() {
+        let in_url = |number: &str| read(&[("ADDR", &format!("redis://cache:1/{number}"))]);
+        let in_list = |number: &str| {
+            read(&[("MODE", "sentinel"), ("ADDR", &format!("redis://a:1/{number},redis://b:1"))])
+        };
+        let in_variable = |number: &str| read(&[("ADDR", "cache:1"), ("DB", number)]);
+        let of_the_gateway = |number: &str| {
+            let address = ("AUTHSESSION_GATEWAY_REDIS_ADDR".to_owned(), format!("redis://cache:1/{number}"));
+            let mut reader = Reader::new([address]);
+            let settings = Options::read(&mut reader).for_the_gateway(&mut reader);
+            reader.finish().map(|()| settings).map_err(|faults| faults.0)
+        };
+        for (number, is_taken) in
+            [("0", true), ("16383", true), ("16384", false), ("99999", false), ("-1", false)]
+        {
+            let all = [in_url(number), in_list(number), in_variable(number), of_the_gateway(number)];
+            for (at, settings) in all.into_iter().enumerate() {
+                assert_eq!(settings.is_ok(), is_taken, "{number}: {at}");
+                let faults = settings.err().unwrap_or_default();
+                assert!(faults.iter().all(|fault| fault.contains("16383")), "{faults:?}");
+            }
+        }
     }
 
     #[test]
