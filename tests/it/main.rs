@@ -59,6 +59,7 @@ mod get_session;
 mod guesses;
 mod guesses_by_address;
 mod health;
+mod ids_of_others;
 mod journeys;
 mod killed_half_way;
 mod lanes;
