@@ -112,6 +112,11 @@ impl Problem {
         self.status
     }
 
+    /// Which one it is.
+    pub(super) const fn code(&self) -> ProblemCode {
+        ProblemCode(self.code)
+    }
+
     /// Adds `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
