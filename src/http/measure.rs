@@ -79,8 +79,7 @@ impl Refusals {
     }
 
     pub(super) fn count(&self, problem: &Problem) {
-        let ProblemCode(code) = problem.code();
-        self.0.add(1, &[KeyValue::new("error.type", code)]);
+        self.0.add(1, &[KeyValue::new("error.type", problem.code())]);
     }
 }
 

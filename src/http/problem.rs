@@ -113,8 +113,9 @@ impl Problem {
     }
 
     /// Which one it is.
-    pub(super) const fn code(&self) -> ProblemCode {
-        ProblemCode(self.code)
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.code
     }
 
     /// Adds `Retry-After`, in seconds.
