@@ -4,6 +4,7 @@
 mod base_url;
 mod cause;
 mod device_key;
+pub(crate) mod directory;
 mod email;
 pub mod id;
 mod races;

@@ -75,6 +75,7 @@ mod process;
 mod process_faults;
 mod projection;
 mod rate_limits;
+mod refusals_logged;
 mod replicas_away;
 mod reproject;
 mod resend;
