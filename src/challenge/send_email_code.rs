@@ -14,7 +14,7 @@ use super::{
     store::{ChallengeId, Changed, Read},
 };
 use crate::{
-    base::{Email, Timestamp, Unavailable},
+    base::{Email, Races, Timestamp, Unavailable},
     engine::Place,
     mail::{Delivery, Outcome},
     users::Standing,
@@ -38,7 +38,7 @@ impl Challenges {
         let place = names.place("email", email.as_str());
         let network = super::network(names, &place, client);
         let send = Send { email, standing: self.users.resolve(email).await?, place, network };
-        let mut watch = None;
+        let (mut watch, mut races) = (None, Races::default());
         loop {
             let now = self.world.now();
             let address = self.store.address(&send.place, now).await?;
@@ -59,6 +59,7 @@ impl Challenges {
             if let Some(id) = started {
                 return Ok(id.to_string());
             }
+            races.lost()?;
         }
     }
 
@@ -137,6 +138,7 @@ impl Challenges {
         code: &MailedCode,
         delivered: bool,
     ) -> Result<(), Unavailable> {
+        let mut races = Races::default();
         loop {
             let now = self.world.now();
             let read = self.store.address(place, now).await?;
@@ -150,6 +152,7 @@ impl Challenges {
             if self.store.settle(place, (&read, &address), now).await? == Changed::Done {
                 return Ok(());
             }
+            races.lost()?;
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     cors,
     guard::Guard,
     health::{self, Render},
-    measure::Durations,
+    measure::{Durations, Refusals},
     operation::{self, Gate, Operation},
     routes::{Entry, Kind},
 };
@@ -46,6 +46,7 @@ pub struct Edge {
     pub(super) body_timeout: Duration,
     pub(super) most_at_once: usize,
     pub(super) durations: Durations,
+    refusals: Refusals,
     settings: Settings,
     render: Render,
 }
@@ -71,6 +72,7 @@ impl Edge {
             body_timeout: BODY_TIMEOUT,
             most_at_once: MOST_AT_ONCE,
             durations: Durations::new(),
+            refusals: Refusals::new(),
             settings: settings.clone(),
             render: Render::default(),
         }
@@ -123,6 +125,7 @@ impl Edge {
         let router = router
             .fallback((async || Problem::not_found()).layer(layer.clone()))
             .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer));
-        Surface::new(cors::open(router, origins, &self.world), list, self.world.clone())
+        let router = cors::open(router, origins, &self.world);
+        Surface::new(router, list, self.refusals.clone(), self.world.clone())
     }
 }

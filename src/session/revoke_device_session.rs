@@ -3,7 +3,7 @@
 use tracing::info;
 
 use super::{Error, Revocation, SessionId, Sessions, store::Found};
-use crate::base::Cause;
+use crate::base::{Cause, Races};
 
 /// What became of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,11 +19,15 @@ impl Sessions {
     pub async fn revoke_device_session(&self, id: &str, cause: Cause) -> Result<Outcome, Error> {
         let id = SessionId::parse(id).ok_or(Error::SessionNotFound)?;
         let revocation = Revocation { at: self.now(), cause };
+        let mut races = Races::default();
         let outcome = loop {
             let kept = match self.store.find(&id, self.now()).await? {
                 Found::Active(kept) => kept,
                 // What was read may be undone by a failover, and the publication below then find nothing to publish.
-                Found::Revoked(_) if !self.store.stays_revoked(&id).await? => continue,
+                Found::Revoked(_) if !self.store.stays_revoked(&id).await? => {
+                    races.lost()?;
+                    continue;
+                }
                 Found::Revoked(_) => break Outcome::AlreadyRevoked,
                 Found::Nothing => return Err(Error::SessionNotFound),
             };
@@ -32,6 +36,7 @@ impl Sessions {
                 break Outcome::Revoked;
             }
             // Somebody else has just revoked it: the next look will show it.
+            races.lost()?;
         };
         self.publisher.publish(id.place.shard).await?;
         self.forget_now_and_then(&id.place).await;

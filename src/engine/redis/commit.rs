@@ -87,10 +87,10 @@ impl<'a> Steps<'a> {
 }
 
 /// What the script answered.
-pub(super) fn verdict(answer: Value) -> RedisResult<Verdict> {
+pub(super) fn verdict(answer: Value, checks: usize) -> RedisResult<Verdict> {
     let parts: Vec<Value> = from_redis_value(answer)?;
     match <[Value; 2]>::try_from(parts) {
-        Ok([Value::Int(check), found]) => {
+        Ok([Value::Int(check), found]) if usize::try_from(check).is_ok_and(|check| check < checks) => {
             let check = CheckId(usize::try_from(check).unwrap_or(usize::MAX));
             Ok(Verdict::Refused(Refusal { check, found: from_redis_value(found)? }))
         }

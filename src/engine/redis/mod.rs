@@ -141,7 +141,7 @@ impl Engine for Redis {
 
     async fn commit(&self, commit: Commit) -> Result<Verdict, Unavailable> {
         let answer: Value = self.servers.write(commit::call(&self.names, &commit)).await?;
-        commit::verdict(answer).map_err(|error| self.servers.unavailable(&error))
+        commit::verdict(answer, commit.checks().len()).map_err(|error| self.servers.unavailable(&error))
     }
 
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
