@@ -67,7 +67,9 @@ async fn a_process_serves_again_once_the_store_has_its_secrets_again() {
     for (name, secret) in &ours {
         put(name, secret);
     }
+    let back = Instant::now();
     eventually("it is ready again", async || ready().await.then_some(())).await;
+    eprintln!("a store with another secret: ready {:?} after its own is back", back.elapsed());
     app.visitor("other@example.com").log_in().await;
     assert_eq!(app.operator().status_of(&session).await, "active");
 }
