@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{Engine as _, display::Base64Display, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signature, VerifyingKey};
 
 /// A usable Ed25519 public key (RFC 8032 section 5.1.5): on the curve, canonically encoded, and not of small order.
@@ -48,7 +48,7 @@ impl DeviceKey {
 /// Standard base64, padded: the form of the contract.
 impl fmt::Display for DeviceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&STANDARD.encode(self.0))
+        Base64Display::new(&self.0, &STANDARD).fmt(f)
     }
 }
 

@@ -19,4 +19,4 @@ pub use email::Email;
 pub use secret::Secret;
 pub use tls::use_ring;
 pub use unavailable::{Unavailable, chain};
-pub use world::{Clock, Randomness, SystemClock, SystemRandomness, Timestamp, World};
+pub use world::{Clock, Generator, Randomness, SystemClock, SystemRandomness, Timestamp, World};

@@ -127,6 +127,12 @@ impl Commit {
         &self.announcements
     }
 
+    /// The outbox entries alone.
+    #[must_use]
+    pub fn into_announcements(self) -> Vec<Vec<u8>> {
+        self.announcements
+    }
+
     fn check(&mut self, check: Check) -> CheckId {
         self.checks.push(check);
         CheckId(self.checks.len() - 1)

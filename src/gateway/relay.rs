@@ -23,7 +23,7 @@ use tracing::warn;
 use super::{GatewayRecord, RedisGateway};
 use crate::{
     base::Unavailable,
-    engine::{Engine, Entry, Outbox, Position, Shard},
+    engine::{Engine, Entry, Outbox, Position, Shard, Untold},
     http::{Stop, Task},
     session::Publisher,
 };
@@ -48,7 +48,7 @@ pub struct Relay {
     engine: Arc<dyn Engine>,
     gateway: RedisGateway,
     /// One drain an outbox at a time in this process. Others may drain it too: this saves work, not correctness.
-    turns: Vec<Mutex<()>>,
+    turns: Vec<Arc<Mutex<()>>>,
     patience: Duration,
     /// How many outboxes the last look found with entries: what the gateway does not know yet.
     backlog: Gauge<u64>,
@@ -58,7 +58,7 @@ impl Relay {
     /// From `engine`'s outboxes to `gateway`. A caller waits `patience` at most for his change to be published.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, gateway: RedisGateway, patience: Duration) -> Arc<Self> {
-        let turns = Shard::all().map(|_| Mutex::new(())).collect();
+        let turns = Shard::all().map(|_| Arc::default()).collect();
         let backlog = global::meter("authsession")
             .u64_gauge("authsession.gateway.backlog")
             .with_description("Outboxes with changes that have not reached the gateway yet")
@@ -88,33 +88,50 @@ impl Relay {
     async fn sweep(&self) -> Result<(), Unavailable> {
         let waiting = self.engine.backlog().await?;
         self.backlog.record(waiting.len() as u64, &[]);
-        let drains = stream::iter(waiting).map(|outbox| self.drain(outbox)).buffer_unordered(SWEEP_WIDTH);
+        let drains = stream::iter(waiting)
+            .map(|outbox| self.drain(outbox, Untold::Unknown))
+            .buffer_unordered(SWEEP_WIDTH);
         drains.fold(Ok(()), async |all, one| one.and(all)).await
     }
 
-    /// Empties `outbox` of all that is in it.
-    async fn drain(&self, outbox: Outbox) -> Result<(), Unavailable> {
-        let _turn = match self.turns.get(usize::from(outbox.0)) {
-            Some(turn) => Some(turn.lock().await),
-            None => None,
+    /// Makes all that is in `outbox` known to the gateway, and empties it: of the last entries a little later, for nobody
+    /// need wait for that. `untold` spares the first look.
+    async fn drain(&self, outbox: Outbox, untold: Untold) -> Result<(), Unavailable> {
+        let turn = self.turns.get(usize::from(outbox.0)).map(Arc::clone).unwrap_or_default();
+        let (turn, mut entries) = match (Arc::clone(&turn).try_lock_owned(), untold) {
+            (Ok(turn), Untold::These(entries)) => (turn, entries),
+            (Ok(turn), Untold::Nothing | Untold::Unknown) => {
+                (turn, self.engine.pending(outbox, BATCH).await?)
+            }
+            // Whoever has the turn is likely to tell these, too.
+            (Err(_), _) => (turn.lock_owned().await, self.engine.pending(outbox, BATCH).await?),
         };
-        loop {
-            let entries = self.engine.pending(outbox, BATCH).await?;
-            let Some(last) = entries.last().map(|entry| entry.position) else { return Ok(()) };
+        while let Some(last) = entries.last().map(|entry| entry.position) {
             let full = entries.len() >= BATCH;
             self.gateway.apply(outbox, &project(outbox, entries)?).await?;
-            self.engine.trim(outbox, last).await?;
             if !full {
-                return Ok(());
+                let engine = Arc::clone(&self.engine);
+                // Where that fails the entries are told once more, by the sweeper.
+                tokio::spawn(async move {
+                    let _ = engine.trim(outbox, last).await;
+                    drop(turn);
+                });
+                break;
             }
+            self.engine.trim(outbox, last).await?;
+            entries = self.engine.pending(outbox, BATCH).await?;
         }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Publisher for Relay {
-    async fn publish(&self, shard: Shard) -> Result<(), Unavailable> {
-        let drain = self.drain(self.engine.outbox_of(shard));
+    async fn publish(&self, shard: Shard, untold: Untold) -> Result<(), Unavailable> {
+        if untold == Untold::Nothing {
+            return Ok(());
+        }
+        let drain = self.drain(self.engine.outbox_of(shard), untold);
         match timeout(self.patience, drain).await {
             Ok(result) => result,
             Err(_) => Err(Unavailable::new("gateway", "publishing took too long")),

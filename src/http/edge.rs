@@ -2,18 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    handler::Handler,
-    http::{
-        HeaderValue,
-        header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
-    },
-    middleware::from_fn_with_state,
-};
+use axum::{Router, handler::Handler, middleware::from_fn_with_state};
 use ipnet::IpNet;
 use tokio_util::task::TaskTracker;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::{
     Probe, Problem, Route, Routes, Settings, Stop, Surface,
@@ -23,7 +14,7 @@ use super::{
     operation::{self, Operation},
     routes::{Entry, Kind},
 };
-use crate::base::World;
+use crate::base::{Generator, World};
 
 /// The longest that a request may take from its head to the head of its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,7 +30,7 @@ pub struct Edge {
     pub closing: Stop,
     /// Requests that have not been answered yet, and changes that go on without their client.
     pub in_flight: TaskTracker,
-    pub(super) world: World,
+    pub(super) request_ids: Generator,
     pub(super) proxies: Arc<[IpNet]>,
     pub(super) request_timeout: Duration,
     pub(super) durations: Durations,
@@ -57,12 +48,12 @@ fn without_parameter(path: &str) -> Option<String> {
 impl Edge {
     /// The edge of one service. Telemetry has started by now, or there will be no metrics.
     #[must_use]
-    pub fn new(settings: &Settings, world: World) -> Self {
+    pub fn new(settings: &Settings, world: &World) -> Self {
         Self {
             draining: Stop::new(),
             closing: Stop::new(),
             in_flight: TaskTracker::new(),
-            world,
+            request_ids: world.generator(),
             proxies: settings.trusted_proxies.clone(),
             request_timeout: REQUEST_TIMEOUT,
             durations: Durations::new(),
@@ -110,12 +101,7 @@ impl Edge {
         let layer = from_fn_with_state(unmatched, operation::run);
         let router = router
             .fallback((async || Problem::not_found()).layer(layer.clone()))
-            .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer))
-            .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, HeaderValue::from_static("no-store")))
-            .layer(SetResponseHeaderLayer::overriding(
-                X_CONTENT_TYPE_OPTIONS,
-                HeaderValue::from_static("nosniff"),
-            ));
+            .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer));
         Surface::new(router, list)
     }
 }

@@ -6,7 +6,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue},
+    http::{
+        HeaderMap, HeaderName, HeaderValue,
+        header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
+    },
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -30,6 +33,8 @@ use super::{
     routes::Kind,
 };
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// One operation, and what its requests meet before and after its handler.
 pub(super) struct Operation {
     edge: Arc<Edge>,
@@ -44,7 +49,7 @@ impl Operation {
     }
 
     /// The request's span. Its parent is the caller's, where the caller names one.
-    fn span(&self, caller: &Context, method: &'static str, request_id: &HeaderValue) -> Span {
+    fn span(&self, caller: Option<&Context>, method: &'static str, request_id: &HeaderValue) -> Span {
         let span = info_span!(
             "request",
             otel.name = self.route.operation,
@@ -57,7 +62,7 @@ impl Operation {
             http.response.status_code = Empty,
             error.type = Empty,
         );
-        if caller.has_active_span() {
+        if let Some(caller) = caller {
             // Fails where spans are not exported, which is no fault.
             let _ = span.set_parent(caller.clone());
         }
@@ -126,29 +131,38 @@ impl Operation {
 /// Middleware: walks the line for one request.
 pub(super) async fn run(State(operation): State<Arc<Operation>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let request_id = request_id::choose(request.headers(), &operation.edge.world);
+    let request_id = request_id::choose(request.headers(), &operation.edge.request_ids);
     let method = method_label(request.method());
     let caller = caller(request.headers());
-    let span = operation.span(&caller, method, &request_id);
-    async {
+    let span = operation.span(caller.as_ref(), method, &request_id);
+    let answered = async {
         let mut response = operation.answer(request, next).await;
-        response.headers_mut().insert(request_id::HEADER, request_id);
+        add_headers(response.headers_mut(), request_id);
         operation.finish(method, started, &response);
         response
     }
-    .with_context(caller)
-    .instrument(span)
-    .await
+    .instrument(span);
+    match caller {
+        Some(caller) => answered.with_context(caller).await,
+        None => answered.await,
+    }
+}
+
+/// What every answer has, whatever made it.
+fn add_headers(headers: &mut HeaderMap, request_id: HeaderValue) {
+    headers.insert(request_id::HEADER, request_id);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// Where the caller is in a trace, if it says so. It travels with the request, to the log and to the services that we
 /// call, whether or not spans are exported.
-fn caller(headers: &HeaderMap) -> Context {
-    if headers.contains_key("traceparent") {
-        global::get_text_map_propagator(|propagator| propagator.extract(&Carrier(headers)))
-    } else {
-        Context::new()
+fn caller(headers: &HeaderMap) -> Option<Context> {
+    if !headers.contains_key(TRACEPARENT) {
+        return None;
     }
+    let context = global::get_text_map_propagator(|propagator| propagator.extract(&Carrier(headers)));
+    context.has_active_span().then_some(context)
 }
 
 /// Headers as the propagator reads them.
@@ -182,7 +196,7 @@ mod tests {
 
     fn surface(routes: Routes) -> (Arc<Edge>, Surface) {
         let settings = Settings::read(&mut Reader::default());
-        let mut edge = Edge::new(&settings, World::system());
+        let mut edge = Edge::new(&settings, &World::system());
         edge.request_timeout = Duration::from_millis(20);
         let edge = Arc::new(edge);
         let probe: Probe = Arc::new(|| async { Ok(vec![]) }.boxed());

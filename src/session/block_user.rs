@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     base::Cause,
-    engine::record::Record,
+    engine::{Untold, record::Record},
     users::{Block, Subject},
 };
 
@@ -51,7 +51,7 @@ impl Sessions {
             Ok(page) => self.revoke_pages(&place, &revocation, page, None).await,
             Err(error) => Err(error),
         };
-        let published = self.publisher.publish(place.shard).await;
+        let published = self.publisher.publish(place.shard, Untold::Unknown).await;
         let revoked = revoked?;
         self.store.finish_job(job_item(&place, &job), &job.encode()).await?;
         published?;

@@ -4,11 +4,12 @@ use tracing::{info, warn};
 
 use super::{
     LimitPolicy, Revocation, Session, SessionId, Sessions,
-    store::{ActivePage, Flag, Opened},
+    pages::ActivePage,
+    store::{Flag, Opened},
 };
 use crate::{
     base::{Cause, DeviceKey, Unavailable},
-    engine::{Names, Place},
+    engine::{Names, Place, Untold},
 };
 
 /// Which session to open.
@@ -39,13 +40,13 @@ impl Sessions {
     pub async fn open(&self, request: &Request<'_>) -> Result<Opening, Unavailable> {
         let names = self.keys.names().await?;
         let session = self.requested(names, request);
-        loop {
+        let untold = loop {
             match self.store.open(&session, self.settings.max_per_user).await? {
-                Opened::Fresh => {
+                Opened::Fresh(untold) => {
                     info!(device_session_id = %session.id, user_id = session.user_id, "session opened");
-                    break;
+                    break untold;
                 }
-                Opened::Already => break,
+                Opened::Already => break Untold::Unknown,
                 Opened::Ended => return Ok(Opening::Ended),
                 Opened::Blocked(flag) => return Ok(Opening::Blocked(flag)),
                 Opened::Full => match self.settings.limit_policy {
@@ -53,8 +54,8 @@ impl Sessions {
                     LimitPolicy::RevokeOldest => self.make_room(&session.id.place).await?,
                 },
             }
-        }
-        if let Err(error) = self.publisher.publish(session.id.place.shard).await {
+        };
+        if let Err(error) = self.publisher.publish(session.id.place.shard, untold).await {
             warn!(cause = %error.source, "the gateway will learn of a new session later");
         }
         Ok(Opening::Open(session.id))

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tracing::{info, warn};
 
-use super::{Sessions, job::place_of, record::Job, store::ActivePage};
+use super::{Sessions, job::place_of, pages::ActivePage, record::Job};
 use crate::{
     base::Unavailable,
     engine::{Item, Place, record::Record},

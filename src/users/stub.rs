@@ -38,7 +38,7 @@ impl Directory {
 
     async fn find(&self, place: &Place) -> Result<Found, Unavailable> {
         let item = place.collection("u").item("person");
-        let bytes = self.engine.get(std::slice::from_ref(&item)).await?.pop().flatten();
+        let bytes = self.engine.get_one(&item).await?;
         Ok(Found { item, bytes })
     }
 

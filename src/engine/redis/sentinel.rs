@@ -6,7 +6,7 @@
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
-use redis::{ConnectionAddr, RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd};
+use redis::{ConnectionAddr, RedisError, RedisResult, Value, cmd};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -17,7 +17,7 @@ use super::{
     Settings,
     address::sibling,
     settings::Role,
-    topology::{dial, failed},
+    topology::{Dialed, dial, failed},
 };
 
 /// How often a sentinel is asked.
@@ -52,16 +52,16 @@ impl Sentinels {
     }
 
     /// A connection to the master. `closed` is also cancelled when it is the master no longer.
-    pub(super) async fn dial(&self, closed: CancellationToken) -> RedisResult<MultiplexedConnection> {
+    pub(super) async fn dial(&self, closed: CancellationToken) -> RedisResult<Dialed> {
         let mut named = self.named.clone();
         let place = match named.wait_for(|named| !matches!(named, Named::Soon)).await.as_deref() {
             Ok(Named::Master(place)) => place.clone(),
             Ok(Named::Nobody(cause)) => return Err(cause.clone()),
             Ok(Named::Soon) | Err(_) => return Err(failed("nobody asks the sentinels any more")),
         };
-        let mut connection = dial(&self.settings, &place, Role::Server, closed.clone()).await?;
+        let mut dialed = dial(&self.settings, &place, Role::Server, closed.clone()).await?;
         // In the middle of a failover the sentinels name the old master still, or the new one already.
-        let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
+        let role: Vec<Value> = cmd("ROLE").query_async(&mut dialed.wire).await?;
         if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") {
             return Err(failed("the server that the sentinels call the master is a replica"));
         }
@@ -72,7 +72,7 @@ impl Sentinels {
             closed.run_until_cancelled(replaced).await;
             closed.cancel();
         });
-        Ok(connection)
+        Ok(dialed)
     }
 }
 
@@ -110,11 +110,11 @@ async fn ask_until_it_fails(
     let patience = settings.operation_timeout() / 3;
     let late = |_| failed("it does not answer");
     let dialed = dial(settings, sentinel, Role::Sentinel, CancellationToken::new());
-    let mut connection = timeout(patience, dialed).await.map_err(late)??;
+    let mut dialed = timeout(patience, dialed).await.map_err(late)??;
     let mut ask = cmd("SENTINEL");
     ask.arg("GET-MASTER-ADDR-BY-NAME").arg(settings.sentinel_master());
     loop {
-        let answer = timeout(patience, ask.query_async::<Option<(String, u16)>>(&mut connection));
+        let answer = timeout(patience, ask.query_async::<Option<(String, u16)>>(&mut dialed.wire));
         let Some((host, port)) = answer.await.map_err(late)?? else { return Ok(()) };
         let place = sibling(sentinel, &host, port);
         named.send_if_modified(|named| {
