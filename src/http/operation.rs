@@ -85,7 +85,7 @@ impl Operation {
     async fn handle(&self, request: Request, next: Next) -> Result<Response, Problem> {
         self.guard.admit(request.headers())?;
         let (mut parts, body) = request.into_parts();
-        if let Some(Peer(peer)) = parts.extensions.get::<Peer>().copied() {
+        if let Some(Peer(peer)) = parts.extensions.remove::<Peer>() {
             parts.extensions.insert(client_address::find(peer, &parts.headers, &self.edge.proxies));
         }
         let bytes = body::read(body).await?;
