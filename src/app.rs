@@ -95,9 +95,12 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
 /// The store answers, with the secrets that this process knows; and what the operators of Redis should know.
 fn probe(engine: Arc<dyn Engine>, keys: Arc<Keys>, evictions: Vec<Arc<EvictionWatch>>) -> Probe {
     Arc::new(move || {
-        let warnings = evictions.iter().filter_map(|watch| watch.warning()).collect();
+        let evictions: Vec<String> = evictions.iter().filter_map(|watch| watch.warning()).collect();
         let (engine, keys) = (engine.clone(), keys.clone());
-        Box::pin(async move { keys.check().and(engine.ready().await).map(|()| warnings) })
+        Box::pin(async move {
+            keys.check()?;
+            Ok(engine.ready().await?.into_iter().chain(evictions).collect())
+        })
     })
 }
 

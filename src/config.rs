@@ -7,7 +7,7 @@ use crate::{
     base::settings::{Faults, PREFIX, Reader},
     challenge,
     engine::redis,
-    gateway, http, mail, session, telemetry, users,
+    gateway, http, mail, serve, session, telemetry, users,
 };
 
 /// Everything that an operator has chosen.
@@ -15,6 +15,8 @@ use crate::{
 pub struct Config {
     /// The two listeners.
     pub http: http::Settings,
+    /// How connections come in to them.
+    pub serve: serve::Settings,
     /// Where the embedded store lies.
     pub data_dir: PathBuf,
     /// The store's Redis; nothing for the embedded store.
@@ -36,15 +38,39 @@ pub struct Config {
     effective: Vec<(&'static str, String)>,
 }
 
+/// What it takes to ask the running service something from outside.
+#[derive(Clone, Debug)]
+pub struct Listeners {
+    /// Where they are.
+    pub http: http::Settings,
+    /// How connections come in to them.
+    pub serve: serve::Settings,
+}
+
+impl Listeners {
+    /// Reads the process's environment and no files. Faults are passed over: with them no service could have started.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let readable = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let mut reader = Reader::new(readable);
+        let http = http::Settings::read(&mut reader);
+        let serve = serve::Settings::read(&mut reader, &http);
+        Self { http, serve }
+    }
+}
+
 impl Config {
     /// Reads all settings from `variables`; those that are not of this service are passed over.
     pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
         let mut reader = Reader::new(variables);
         let http = http::Settings::read(&mut reader);
+        let serve = serve::Settings::read(&mut reader, &http);
+        serve.check(&mut reader);
         let data_dir = reader.text_or("AUTHSESSION_DATA_DIR", "./data").into();
         let options = redis::Options::read(&mut reader);
-        let redis = options.at(&mut reader, "AUTHSESSION_REDIS_ADDR");
-        let gateway_redis = options.elsewhere_at(&mut reader, "AUTHSESSION_GATEWAY_REDIS_ADDR");
+        let redis = options.for_the_store(&mut reader);
+        let gateway_redis = options.for_the_gateway(&mut reader);
         let gateway = gateway::Settings::read(&mut reader);
         let users = users::Settings::read(&mut reader);
         let mail = mail::Settings::read(&mut reader);
@@ -55,6 +81,7 @@ impl Config {
         reader.finish()?;
         Ok(Self {
             http,
+            serve,
             data_dir,
             redis,
             gateway_redis,

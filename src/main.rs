@@ -11,7 +11,7 @@ use std::{
 use authsession::{
     app,
     base::{World, chain, settings::Faults},
-    config::Config,
+    config::{Config, Listeners},
     gateway::{self, Checkpoint, Progress},
     healthcheck,
     http::Stop,
@@ -62,8 +62,8 @@ fn main() -> ExitCode {
             None => misused(),
         },
         ["check-config"] => with_config(check_config),
-        ["healthcheck"] => with_config(|config| ask(config, "/healthz")),
-        ["healthcheck", "--ready"] => with_config(|config| ask(config, "/readyz")),
+        ["healthcheck"] => ask("/healthz"),
+        ["healthcheck", "--ready"] => ask("/readyz"),
         ["--version" | "-V"] => say(&format!("authsession {}\n", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h"] => say(USAGE),
         [..] => misused(),
@@ -190,10 +190,13 @@ fn warn_of(config: &Config, server: &Server) {
         warn!("{warning}");
     }
     let inner = server.internal_addr();
-    if !inner.ip().to_canonical().is_loopback() && config.http.internal_tokens.is_empty() {
+    let knows_callers = config.serve.internal.tls.as_ref().is_some_and(|files| files.client_ca.is_some());
+    let open = config.http.internal_tokens.is_empty() && !knows_callers;
+    if open && !inner.ip().to_canonical().is_loopback() {
         warn!(
             addr = %inner,
-            "the internal listener is open to everybody who can reach it: AUTHSESSION_INTERNAL_AUTH_TOKENS is not set"
+            "the internal listener is open to everybody who can reach it: neither AUTHSESSION_INTERNAL_AUTH_TOKENS nor \
+             AUTHSESSION_INTERNAL_TLS_CLIENT_CA_FILE is set"
         );
     }
 }
@@ -261,11 +264,12 @@ fn install_panic_hook() {
     }));
 }
 
-fn ask(config: &Config, path: &str) -> ExitCode {
-    if healthcheck::answers(&config.http.public, path) {
+fn ask(path: &str) -> ExitCode {
+    let Listeners { http, serve } = Listeners::from_env();
+    if healthcheck::answers(&http.public, &serve.public, path) {
         return ExitCode::SUCCESS;
     }
-    complain(&format!("{} does not answer {path} with 200\n", config.http.public));
+    complain(&format!("{} does not answer {path} with 200\n", http.public));
     ExitCode::FAILURE
 }
 

@@ -40,9 +40,9 @@ impl Email {
 /// 5322 allows in a header.
 fn is_rfc5321_domain(domain: &str) -> bool {
     match domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(literal) => match literal.strip_prefix("IPv6:") {
-            Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
-            None => literal.parse::<Ipv4Addr>().is_ok(),
+        Some(literal) => match literal.split_at_checked("IPv6:".len()) {
+            Some((tag, v6)) if tag.eq_ignore_ascii_case("IPv6:") => v6.parse::<Ipv6Addr>().is_ok(),
+            _ => literal.parse::<Ipv4Addr>().is_ok(),
         },
         None => domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')),
     }
@@ -62,6 +62,15 @@ mod tests {
     fn the_normal_form_is_trimmed_and_lower_case() {
         let email = Email::parse("  Pilot+Tag@EXAMPLE.com\n").unwrap();
         assert_eq!(email.as_str(), "pilot+tag@example.com");
+    }
+
+    /// A stored challenge holds the normal form, which is read again on confirm.
+    #[test]
+    fn a_normal_form_is_its_own() {
+        for text in ["Pilot@Example.com", "a@[IPv6:2001:DB8::1]", "\"A b\"@example.com", "a@[192.0.2.1]"] {
+            let email = Email::parse(text).unwrap();
+            assert_eq!(Email::parse(email.as_str()), Some(email), "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,10 @@
 
 use std::{collections::BTreeMap, fmt, ops::RangeInclusive, time::Duration};
 
+use zeroize::Zeroizing;
+
+use super::secret_file;
+
 /// The variables that belong to this service; every other one is somebody else's.
 pub const PREFIX: &str = "AUTHSESSION_";
 
@@ -19,7 +23,7 @@ impl fmt::Display for Faults {
 /// Reads variables, remembers which names exist, and collects faults.
 #[derive(Default)]
 pub struct Reader {
-    variables: BTreeMap<String, String>,
+    variables: BTreeMap<String, Zeroizing<String>>,
     known: Vec<&'static str>,
     defaults: BTreeMap<&'static str, String>,
     faults: Vec<String>,
@@ -29,7 +33,8 @@ impl Reader {
     /// Reads from `variables`, whose names are in upper case. An empty value counts as unset, as it does in
     /// `docker-compose.yml` for a variable that the host does not set.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let variables = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let set = variables.into_iter().filter(|(_, value)| !value.is_empty());
+        let variables = set.map(|(name, value)| (name, Zeroizing::new(value))).collect();
         Self { variables, ..Self::default() }
     }
 
@@ -48,6 +53,28 @@ impl Reader {
             self.faults.push(format!("{name} takes {takes}"));
         }
         parsed
+    }
+
+    /// What may hold a secret: the value of the first variable, or what stands in the file that the second one names.
+    /// Only one of them may be set. No fault repeats anything of the secret.
+    pub fn secret<T>(
+        &mut self,
+        (name, file): (&'static str, &'static str),
+        takes: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.known.extend([name, file]);
+        let read = match (self.variables.get(name), self.variables.get(file)) {
+            (None, None) => return None,
+            (Some(value), None) => parse(value).ok_or_else(|| format!("{name} takes {takes}")),
+            (None, Some(path)) => secret_file::read(path)
+                .map_err(|fault| format!("{file} takes the path of a file that can be read: {fault}"))
+                .and_then(|text| {
+                    parse(&text).ok_or_else(|| format!("{file} takes the path of a file with {takes}"))
+                }),
+            (Some(_), Some(_)) => Err(format!("{name} and {file} are both set: one of them is to go")),
+        };
+        read.map_err(|fault| self.faults.push(fault)).ok()
     }
 
     /// Free text.
@@ -120,8 +147,9 @@ impl Reader {
     /// The names that were asked for, in order, each with the value that holds; empty where there is none.
     pub fn effective(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.known.iter().map(|name| {
-            let value = self.variables.get(*name).or_else(|| self.defaults.get(name));
-            (*name, value.map_or("", String::as_str))
+            let set = self.variables.get(*name).map(|value| value.as_str());
+            let value = set.or_else(|| self.defaults.get(name).map(String::as_str)).unwrap_or_default();
+            (*name, value)
         })
     }
 
@@ -228,6 +256,43 @@ mod tests {
                 "AUTHSESSION_CODE_LENGHT is not a setting of this service; did you mean AUTHSESSION_CODE_LENGTH?",
             ]
         );
+    }
+
+    #[test]
+    fn a_secret_is_in_its_variable_or_in_its_file_and_never_in_both() {
+        const NAMES: (&str, &str) = ("AUTHSESSION_KEY", "AUTHSESSION_KEY_FILE");
+        let file = |text: &[u8]| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            file
+        };
+        let read = |variables: &[(&str, &str)]| {
+            let mut reader = reader(variables);
+            let found = reader
+                .secret(NAMES, "at least six letters", |text| (text.len() >= 6).then(|| text.to_owned()));
+            (found, reader.finish().err().map(|faults| faults.to_string()).unwrap_or_default())
+        };
+        let path = |file: &tempfile::NamedTempFile| file.path().to_str().unwrap().to_owned();
+        let good = file(b"hunter2 hunter3\r\n\n");
+        assert_eq!(read(&[]), (None, String::new()));
+        assert_eq!(read(&[(NAMES.0, "hunter2")]), (Some("hunter2".into()), String::new()));
+        assert_eq!(read(&[(NAMES.1, &path(&good))]), (Some("hunter2 hunter3".into()), String::new()));
+        let (found, fault) = read(&[(NAMES.0, "hunter2"), (NAMES.1, &path(&good))]);
+        assert!(found.is_none() && fault.contains(NAMES.0) && fault.contains(NAMES.1), "{fault}");
+        let (short, empty) = (file(b"hunt\n"), file(b"\n"));
+        let (binary, large) = (file(b"hunter2\xff"), file(&b"x".repeat(65_537)));
+        for (path, says) in [
+            (path(&short), "at least six letters"),
+            (path(&empty), "it is empty"),
+            (path(&binary), "it is not text in UTF-8"),
+            (path(&large), "it is larger than 65536 bytes"),
+            ("/nowhere/hunter2".to_owned(), "No such file"),
+            ("/".to_owned(), "it is not a regular file"),
+        ] {
+            let (found, fault) = read(&[(NAMES.1, &path)]);
+            assert!(found.is_none() && fault.starts_with("AUTHSESSION_KEY_FILE takes "), "{fault}");
+            assert!(fault.contains(says) && !fault.contains("hunt"), "{fault}");
+        }
     }
 
     #[test]

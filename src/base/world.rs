@@ -136,7 +136,7 @@ impl World {
     /// A generator with a seed of this world's.
     #[must_use]
     pub fn generator(&self) -> Generator {
-        Generator(Mutex::new(StdRng::from_seed(self.random())))
+        Generator(Arc::new(Mutex::new(StdRng::from_seed(self.random()))))
     }
 
     /// A whole number from 0 up to but not including `bound`, each equally likely. `bound` is at least 1.
@@ -154,8 +154,9 @@ impl World {
 }
 
 /// Random bytes that cost no call to the system: for what must be told apart, such as requests, and not for secrets, which
-/// whoever reads this process's memory could foresee.
-pub struct Generator(Mutex<StdRng>);
+/// whoever reads this process's memory could foresee. Clones share it.
+#[derive(Clone)]
+pub struct Generator(Arc<Mutex<StdRng>>);
 
 impl Generator {
     /// `N` fresh random bytes.

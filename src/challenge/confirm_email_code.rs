@@ -9,11 +9,11 @@ use std::net::IpAddr;
 
 use super::{
     Challenges, Code, Error,
-    model::{Challenge, Used},
+    model::{Challenge, MailedCode, Used},
     store::{ChallengeId, Changed, Found},
 };
 use crate::{
-    base::{DeviceKey, Email, Unavailable},
+    base::{DeviceKey, Email, Secret, Unavailable},
     session::{OpenRequest, Opening},
     users::Admission,
 };
@@ -41,14 +41,17 @@ impl Challenges {
         loop {
             let found = self.store.find(&id, self.world.now()).await?.ok_or(Error::ChallengeNotFound)?;
             self.check_open(&found)?;
-            if !request.code.matches(&found.challenge.value.code, &secret) {
+            if !self.is_right(&request.code, &found.challenge.value.code, secret) {
                 if self.count_wrong_code(&found).await? {
                     return Err(Error::InvalidCode);
                 }
                 continue; // somebody else's guess was counted first: judge again by the new counts
             }
             if let Some(used) = &found.challenge.value.used {
-                return self.replay(request, &found.challenge.value, used).await;
+                match self.replay(request, &found, used).await? {
+                    Some(session_id) => return Ok(session_id),
+                    None => continue,
+                }
             }
             let user_id = match self.admit(&found.challenge.value).await {
                 Err(Error::BlockedByPolicy)
@@ -62,6 +65,13 @@ impl Challenges {
                 return Ok(session_id);
             }
         }
+    }
+
+    /// Whether `code` was mailed, under this secret or, while secrets are being replaced, under the other one. Both are
+    /// tried always, so that the time taken does not tell which.
+    fn is_right(&self, code: &Code, mailed: &MailedCode, secret: &Secret) -> bool {
+        let previous = self.settings.code_secret_previous.as_ref();
+        code.matches(mailed, secret) | previous.is_some_and(|previous| code.matches(mailed, previous))
     }
 
     /// The proof counts for this challenge and key only, as they were sent.
@@ -113,12 +123,16 @@ impl Challenges {
         })
     }
 
-    /// The right code once more, after it has been used with this challenge.
-    async fn replay(&self, request: &Request, challenge: &Challenge, used: &Used) -> Result<String, Error> {
+    /// The right code once more, after it has been used with this challenge; nothing where that has changed. The claim
+    /// that was read may be that of a call which failed because no replica had it, so it is made to last first.
+    async fn replay(&self, request: &Request, found: &Found, used: &Used) -> Result<Option<String>, Error> {
         if used.key != request.key.0 {
             return Err(Error::ChallengeAlreadyUsed);
         }
-        self.open(request, challenge, &used.user_id).await
+        if !self.store.lasts(found).await? {
+            return Ok(None);
+        }
+        self.open(request, &found.challenge.value, &used.user_id).await.map(Some)
     }
 
     /// The user who logs in.

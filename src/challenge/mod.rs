@@ -91,10 +91,10 @@ impl Challenges {
     }
 
     /// The secret behind the hashes of codes: the configured one, or the one that the store keeps.
-    async fn code_secret(&self) -> Result<Secret, Unavailable> {
+    async fn code_secret(&self) -> Result<&Secret, Unavailable> {
         match &self.settings.code_secret {
-            Some(secret) => Ok(secret.clone()),
-            None => self.keys.code_secret().await.cloned(),
+            Some(secret) => Ok(secret),
+            None => self.keys.code_secret().await,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! How long deliveries take, so that an answer without one takes as long.
 //!
-//! A blocked address gets no mail, yet its send must not be told from others by the clock: it waits as long as some
-//! recent delivery took, drawn at random.
+//! A blocked address gets no mail, nor does one whose delivery the mail service suppresses; yet their sends must not be
+//! told from others by the clock: they take as long as some recent delivery took, drawn at random.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
+
+use tokio::time::{Instant, sleep_until};
 
 use crate::base::World;
 
@@ -15,7 +17,8 @@ const REMEMBERED: usize = 64;
 
 /// Recent delivery times, of this process.
 pub(super) struct Pace {
-    /// What a delivery is taken to last while none was seen.
+    /// What a delivery is taken to last while none was seen; nothing for stub mail, where whoever reads the log knows
+    /// all there is to know.
     assumed: Duration,
     recent: Mutex<Vec<Duration>>,
 }
@@ -26,8 +29,22 @@ impl Pace {
         Self { assumed, recent: Mutex::default() }
     }
 
-    /// Remembers a delivery that succeeded.
-    pub(super) fn record(&self, took: Duration) {
+    /// Remembers a delivery that has just succeeded. Returns when the timer next ticks: those that only wait are woken
+    /// by it, always a little late and on a busy machine by milliseconds, and would be known by that.
+    pub(super) async fn set(&self, started: Instant) {
+        let took = started.elapsed();
+        self.record(took);
+        if !self.assumed.is_zero() {
+            sleep_until(next_tick(started + took, started)).await;
+        }
+    }
+
+    /// Returns when a delivery that began at `started` might have been over: as long as a recent one took.
+    pub(super) async fn keep(&self, started: Instant, world: &World) {
+        sleep_until(next_tick(started + self.pick(world), started)).await;
+    }
+
+    fn record(&self, took: Duration) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() >= REMEMBERED {
             recent.remove(0);
@@ -35,16 +52,17 @@ impl Pace {
         recent.push(took);
     }
 
-    /// Takes as long as one of them did.
-    pub(super) async fn keep(&self, world: &World) {
-        tokio::time::sleep(self.pick(world)).await;
-    }
-
     fn pick(&self, world: &World) -> Duration {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let at = usize::try_from(world.below(recent.len().max(1) as u64)).unwrap_or_default();
         recent.get(at).copied().unwrap_or(self.assumed)
     }
+}
+
+/// The end of the millisecond that `at` lies in, counted from `started`.
+fn next_tick(at: Instant, started: Instant) -> Instant {
+    let whole = at.saturating_duration_since(started).as_millis().saturating_add(1);
+    started + Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

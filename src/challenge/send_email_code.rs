@@ -16,7 +16,7 @@ use super::{
 use crate::{
     base::{Email, Timestamp, Unavailable},
     engine::Place,
-    mail::Delivery,
+    mail::{Delivery, Outcome},
     users::Standing,
 };
 
@@ -91,7 +91,7 @@ impl Challenges {
     ) -> Result<Option<ChallengeId>, Error> {
         let id = ChallengeId::new(&send.place, self.world.random());
         let code = Code::draw(&self.world, self.settings.code_length);
-        let mailed = code.mailed(self.world.random(), &self.code_secret().await?);
+        let mailed = code.mailed(self.world.random(), self.code_secret().await?);
         let expires_at = now.after(self.settings.code_ttl);
         let mail = Mail { code: mailed, sent_at: now, expires_at, delivered: false };
         let challenge = self.challenge(send, lane, &mail, now);
@@ -115,7 +115,7 @@ impl Challenges {
         expires_at: Timestamp,
     ) -> Result<(), Unavailable> {
         if send.standing == Standing::Blocked {
-            self.pace.keep(&self.world).await;
+            self.pace.keep(Instant::now(), &self.world).await;
             info!(challenge_id = %id, "no login code sent: the address is blocked");
             return Ok(());
         }
@@ -126,8 +126,11 @@ impl Challenges {
             code: code.into_secret(),
             expires_at,
         };
-        self.mail.deliver(&delivery).await?;
-        self.pace.record(started.elapsed());
+        match self.mail.deliver(&delivery).await? {
+            Outcome::Sent => self.pace.set(started).await,
+            // It may have been quicker than one that is sent.
+            Outcome::Suppressed => self.pace.keep(started, &self.world).await,
+        }
         info!(challenge_id = %id, "login code sent");
         Ok(())
     }

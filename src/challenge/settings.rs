@@ -12,6 +12,8 @@ pub(super) const LONGEST_CODE: Duration = Duration::from_mins(10);
 pub struct Settings {
     /// `AUTHSESSION_CODE_SECRET`; nothing where the store keeps one of its own.
     pub code_secret: Option<Secret>,
+    /// `AUTHSESSION_CODE_SECRET_PREVIOUS`: codes that were hashed under it are right, too.
+    pub code_secret_previous: Option<Secret>,
     /// `AUTHSESSION_CODE_LENGTH`: decimal digits.
     pub code_length: u32,
     /// `AUTHSESSION_CODE_TTL`.
@@ -36,8 +38,22 @@ impl Settings {
         const MINUTE: Duration = Duration::from_mins(1);
         const HOUR: Duration = Duration::from_hours(1);
         let long_enough = |text: &str| (text.len() >= 32).then(|| Secret::new(text));
+        let takes = "at least 32 bytes of text";
+        let code_secret =
+            reader.secret(("AUTHSESSION_CODE_SECRET", "AUTHSESSION_CODE_SECRET_FILE"), takes, long_enough);
+        let code_secret_previous = reader.secret(
+            ("AUTHSESSION_CODE_SECRET_PREVIOUS", "AUTHSESSION_CODE_SECRET_PREVIOUS_FILE"),
+            takes,
+            long_enough,
+        );
+        if code_secret_previous.is_some() && code_secret.is_none() {
+            reader.fault(
+                "AUTHSESSION_CODE_SECRET_PREVIOUS takes no value where AUTHSESSION_CODE_SECRET has none",
+            );
+        }
         Self {
-            code_secret: reader.optional("AUTHSESSION_CODE_SECRET", "at least 32 bytes of text", long_enough),
+            code_secret,
+            code_secret_previous,
             code_length: narrow(reader.number("AUTHSESSION_CODE_LENGTH", 6, 6..=10)),
             code_ttl: reader.duration("AUTHSESSION_CODE_TTL", 5 * MINUTE, LONGEST_CODE),
             resend_cooldown: reader.duration("AUTHSESSION_CODE_RESEND_COOLDOWN", MINUTE, HOUR),

@@ -184,6 +184,13 @@ impl Store {
         self.commit(commit, Some(unused)).await
     }
 
+    /// Whether the challenge is still what was read. If so, that lasts: a read alone may show what a failover undoes.
+    pub(super) async fn lasts(&self, found: &Found) -> Result<bool, Unavailable> {
+        let mut commit = Commit::on(found.id.place.shard);
+        commit.unchanged(challenge_item(&found.id), found.challenge.bytes.as_deref());
+        Ok(self.commit(commit, None).await? == Changed::Done)
+    }
+
     async fn commit(&self, commit: Commit, unused: Option<CheckId>) -> Result<Changed, Unavailable> {
         Ok(match self.engine.commit(commit).await? {
             Verdict::Done => Changed::Done,

@@ -79,6 +79,12 @@ pub trait Engine: Send + Sync + 'static {
     /// How many items `collection` has.
     async fn count(&self, collection: &Collection) -> Result<u64, Unavailable>;
 
+    /// The same, and what it saw lasts: where replicas must have a commit, one has all that led to this number, and the
+    /// server that gave it is not one that others have replaced.
+    async fn count_lasting(&self, collection: &Collection) -> Result<u64, Unavailable> {
+        self.count(collection).await
+    }
+
     /// Applies `commit` if all its checks hold; otherwise changes nothing and names the first that did not.
     /// `Done` is durable as far as the backend's settings promise.
     async fn commit(&self, commit: Commit) -> Result<Verdict, Unavailable>;
@@ -114,6 +120,6 @@ pub trait Engine: Send + Sync + 'static {
     /// The outboxes that have entries.
     async fn backlog(&self) -> Result<Vec<Outbox>, Unavailable>;
 
-    /// Whether the store answers now.
-    async fn ready(&self) -> Result<(), Unavailable>;
+    /// Whether the store answers now; and if so, what its operators should know all the same.
+    async fn ready(&self) -> Result<Vec<String>, Unavailable>;
 }

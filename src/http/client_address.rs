@@ -16,9 +16,26 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientAddress(pub IpAddr);
 
-/// The other end of the connection: what `serve` puts into a request's extensions.
-#[derive(Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
+/// The other end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer {
+    address: IpAddr,
+    names_clients: bool,
+}
+
+impl Peer {
+    /// Whoever has this address: if it is a trusted proxy, it says whom it asks for.
+    #[must_use]
+    pub fn direct(address: IpAddr) -> Self {
+        Self { address: address.to_canonical(), names_clients: true }
+    }
+
+    /// Whoever has this address, and whatever its requests say: it passes them on as they are.
+    #[must_use]
+    pub fn unnamed(address: IpAddr) -> Self {
+        Self { address: address.to_canonical(), names_clients: false }
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
     type Rejection = Problem;
@@ -33,8 +50,11 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
 
 /// Reads `X-Forwarded-For` from the right, hop by hop, as long as who says so is a trusted proxy. Several header
 /// lines are one list (RFC 9110 section 5.3). An entry that is no address ends the walk.
-pub(super) fn find(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> ClientAddress {
-    let mut address = peer.to_canonical();
+pub(super) fn find(peer: Peer, headers: &HeaderMap, proxies: &[IpNet]) -> ClientAddress {
+    let Peer { mut address, names_clients } = peer;
+    if !names_clients {
+        return ClientAddress(address);
+    }
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
     // In bytes, so that what a client sends cannot spoil what its proxy adds to the same line.
     let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
@@ -65,6 +85,7 @@ pub(super) fn parse_network(text: &str) -> Option<IpNet> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -76,7 +97,7 @@ mod tests {
         for line in lines {
             headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
-        find(peer.parse().unwrap(), &headers, &proxies).0.to_string()
+        find(Peer::direct(peer.parse().unwrap()), &headers, &proxies).0.to_string()
     }
 
     #[test]
@@ -120,6 +141,97 @@ mod tests {
         for hop in ["", "unknown", "_hidden", "1.2.3", "1.2.3.4.5", "fe80::1%eth0", "\u{e4}", "1.2.3.4:x"] {
             assert_eq!(client("10.0.0.1", &[&format!("198.51.100.1, {hop}, 10.0.0.2")]), "10.0.0.2", "{hop}");
             assert_eq!(client("10.0.0.1", &["198.51.100.1", hop]), "10.0.0.1", "{hop}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_client_sends_chooses_its_address() {
+        let long = "6.6.6.6, ".repeat(1000);
+        for forged in [
+            "6.6.6.6",
+            "6.6.6.6, 7.7.7.7",
+            ",,,",
+            ", 6.6.6.6,",
+            "10.0.0.7",
+            "10.0.0.7, 10.0.0.8",
+            "::ffff:6.6.6.6",
+            "[::1]:80",
+            "fe80::1%eth0",
+            "[fe80::1%1]:80",
+            "for=6.6.6.6",
+            "6.6.6.6;10.0.0.9",
+            "6.6.6.6\t",
+            "\"6.6.6.6\"",
+            "0x06060606",
+            "06.06.06.06",
+            "6.6.6.6:99999",
+            "\u{ff16}.6.6.6",
+            &long,
+        ] {
+            // What its proxy adds: on the same line, or on one of its own.
+            for lines in [&[&*format!("{forged}, 203.0.113.9")][..], &[forged, "203.0.113.9"]] {
+                assert_eq!(client("10.0.0.1", lines), "203.0.113.9", "{forged}");
+            }
+            assert_eq!(client("203.0.113.9", &[forged]), "203.0.113.9", "{forged} without a proxy");
+        }
+    }
+
+    #[test]
+    fn whoever_passes_on_requests_as_they_are_is_the_client_itself() {
+        let headers = HeaderMap::from_iter([(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"))]);
+        let proxies = [parse_network("10.0.0.0/8").unwrap()];
+        let peer = [10, 0, 0, 1].into();
+        assert_eq!(find(Peer::unnamed(peer), &headers, &proxies).0, peer);
+        assert_eq!(find(Peer::direct(peer), &headers, &proxies).0.to_string(), "6.6.6.6");
+    }
+
+    fn hop() -> impl Strategy<Value = String> {
+        let written = |address: IpAddr, port: u16, form: u8| match (form % 3, address) {
+            (0, _) => address.to_string(),
+            (_, IpAddr::V6(v6)) if form.is_multiple_of(2) => format!("[{v6}]"),
+            (_, address) => SocketAddr::new(address, port).to_string(),
+        };
+        (any::<IpAddr>(), any::<u16>(), any::<u8>())
+            .prop_map(move |(address, port, form)| written(address, port, form))
+    }
+
+    proptest! {
+        /// Whatever is on the left, of whatever bytes a header may have: the client is whom the proxy has added.
+        #[test]
+        fn the_left_does_not_matter(
+            forged in proptest::collection::vec("[ -~\u{80}-\u{ff}]{0,40}", 0..5),
+            client_address in any::<IpAddr>(),
+            proxies_behind in 0usize..3,
+            own_line in any::<bool>(),
+        ) {
+            let text = client_address.to_string();
+            let added = [vec![text], vec!["10.9.9.9".to_owned(); proxies_behind]].concat().join(", ");
+            let lines: Vec<String> = if own_line || forged.is_empty() {
+                forged.iter().cloned().chain([added]).collect()
+            } else {
+                vec![format!("{},{added}", forged.join(","))]
+            };
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let trusted = ["10.0.0.0/8", "192.168.0.0/16", "2001:db8:a::/48", "127.0.0.1"];
+            let canonical = client_address.to_canonical();
+            let is_trusted = trusted.iter().any(|net| parse_network(net).unwrap().contains(&canonical));
+            prop_assume!(!is_trusted);
+            prop_assert_eq!(client("10.0.0.1", &lines), canonical.to_string());
+            // And without a proxy, nothing matters at all.
+            prop_assert_eq!(client(&client_address.to_string(), &lines), canonical.to_string());
+        }
+
+        #[test]
+        fn every_way_to_write_an_address_is_read_alike(hop in hop()) {
+            let bare = hop.parse::<SocketAddr>().map(|address| address.ip());
+            let bare = bare.or_else(|_| hop.trim_matches(['[', ']']).parse::<IpAddr>()).unwrap();
+            prop_assert_eq!(parse_hop(hop.as_bytes()), Some(bare.to_canonical()));
+        }
+
+        #[test]
+        fn no_bytes_bring_it_down(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = parse_hop(&bytes);
+            let _ = parse_network(&String::from_utf8_lossy(&bytes));
         }
     }
 }

@@ -2,22 +2,32 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, handler::Handler, middleware::from_fn_with_state};
+use axum::{Router, handler::Handler, http::HeaderValue, middleware::from_fn_with_state};
 use ipnet::IpNet;
 use tokio_util::task::TaskTracker;
 
 use super::{
     Probe, Problem, Route, Routes, Settings, Stop, Surface,
+    capacity::Capacity,
+    cors,
     guard::Guard,
     health::{self, Render},
     measure::Durations,
-    operation::{self, Operation},
+    operation::{self, Gate, Operation},
     routes::{Entry, Kind},
 };
 use crate::base::{Generator, World};
 
 /// The longest that a request may take from its head to the head of its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take to send a request's body, which is 16 KiB at most.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests that one listener works on at once, and so the most that the store and the services behind us ever see of
+/// it. Each listener has its own number: a flood of logins holds up no revoke. Health has one, too, so that nobody takes
+/// a service that is busy for one that is ill.
+const MOST_AT_ONCE: usize = 1024;
 
 /// Where requests go that no operation takes.
 const UNMATCHED: Route = Route { method: "*", path: "*", operation: "unmatched" };
@@ -33,6 +43,8 @@ pub struct Edge {
     pub(super) request_ids: Generator,
     pub(super) proxies: Arc<[IpNet]>,
     pub(super) request_timeout: Duration,
+    pub(super) body_timeout: Duration,
+    pub(super) most_at_once: usize,
     pub(super) durations: Durations,
     settings: Settings,
     render: Render,
@@ -56,6 +68,8 @@ impl Edge {
             request_ids: world.generator(),
             proxies: settings.trusted_proxies.clone(),
             request_timeout: REQUEST_TIMEOUT,
+            body_timeout: BODY_TIMEOUT,
+            most_at_once: MOST_AT_ONCE,
             durations: Durations::new(),
             settings: settings.clone(),
             render: Render::default(),
@@ -64,7 +78,8 @@ impl Edge {
 
     /// What client apps see: `routes` and the health operations.
     pub fn public(self: &Arc<Self>, routes: Routes, probe: Probe) -> Surface {
-        self.surface(routes, health::routes(probe, self.draining.clone()), Guard::new(&[]))
+        let origins = self.settings.cors_origins.clone();
+        self.surface(routes, health::routes(probe, self.draining.clone()), Guard::Open, &origins)
     }
 
     /// What gateways and admin services see: `routes`, the health operations and the metrics. Where tokens are set,
@@ -72,7 +87,7 @@ impl Edge {
     pub fn internal(self: &Arc<Self>, routes: Routes, probe: Probe) -> Surface {
         let guarded = routes.merge(health::metrics_routes(self.render.clone()));
         let open = health::routes(probe, self.draining.clone());
-        self.surface(guarded, open, Guard::new(&self.settings.internal_tokens))
+        self.surface(guarded, open, Guard::new(&self.settings.internal_tokens), &[])
     }
 
     /// From now on `GET /metrics` answers what `render` gives. The first call counts.
@@ -80,15 +95,21 @@ impl Edge {
         let _ = self.render.set(Box::new(render));
     }
 
-    fn surface(self: &Arc<Self>, guarded: Routes, open: Routes, guard: Guard) -> Surface {
-        let guard = Arc::new(guard);
+    fn surface(
+        self: &Arc<Self>,
+        guarded: Routes,
+        open: Routes,
+        guard: Guard,
+        origins: &[HeaderValue],
+    ) -> Surface {
+        let work = Gate { guard: Arc::new(guard), capacity: Capacity::of(self.most_at_once) };
+        let health = Gate { guard: Arc::new(Guard::Open), capacity: Capacity::of(self.most_at_once) };
         let list = [guarded.list(), open.list()].concat();
-        let guarded = guarded.into_entries().into_iter().map(|entry| (entry, guard.clone()));
-        let nobody = Arc::new(Guard::Open);
-        let open = open.into_entries().into_iter().map(|entry| (entry, nobody.clone()));
+        let guarded = guarded.into_entries().into_iter().map(|entry| (entry, work.clone()));
+        let open = open.into_entries().into_iter().map(|entry| (entry, health.clone()));
         let mut router = Router::new();
-        for (Entry { route, kind, handler }, guard) in guarded.chain(open) {
-            let operation = Operation::new(self.clone(), route, kind, guard);
+        for (Entry { route, kind, handler }, gate) in guarded.chain(open) {
+            let operation = Operation::new(self.clone(), route, kind, gate);
             let layer = from_fn_with_state(operation, operation::run);
             let handler = handler.route_layer(layer);
             // A parameter that is empty is the operation's to judge, and no path of another.
@@ -97,11 +118,12 @@ impl Edge {
             }
             router = router.route(route.path, handler);
         }
-        let unmatched = Operation::new(self.clone(), UNMATCHED, Kind::Read, guard);
+        let unmatched = Operation::new(self.clone(), UNMATCHED, Kind::Read, work);
         let layer = from_fn_with_state(unmatched, operation::run);
         let router = router
             .fallback((async || Problem::not_found()).layer(layer.clone()))
             .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer));
-        Surface::new(router, list)
+        let ids = &self.request_ids;
+        Surface::new(cors::open(router, origins, ids), list, ids.clone())
     }
 }

@@ -2,8 +2,10 @@
 //! its handler. Knows no capability. Start with [`Part`]; the line that every request walks is in `operation.rs`.
 
 mod body;
+mod capacity;
 pub mod client;
 mod client_address;
+mod cors;
 mod edge;
 mod endpoint;
 mod extract;
@@ -20,7 +22,7 @@ mod routes;
 mod settings;
 mod surface;
 
-pub use client_address::ClientAddress;
+pub use client_address::{ClientAddress, Peer};
 pub use edge::Edge;
 pub use endpoint::{Endpoint, EndpointVariables};
 pub use extract::{Json, Object, Path, present};
@@ -31,7 +33,7 @@ pub use problem::Problem;
 pub use rate_limit::RateLimit;
 pub use routes::{Route, Routes};
 pub use settings::Settings;
-pub use surface::Surface;
+pub use surface::{Answer, Surface};
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;

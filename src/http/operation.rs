@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, HeaderName, HeaderValue,
-        header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -24,8 +24,9 @@ use tracing::{Instrument, Span, debug, field::Empty, info_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{
-    Edge, Problem, Route, body,
-    client_address::{self, Peer},
+    Edge, Peer, Problem, Route, body,
+    capacity::{Capacity, Place},
+    client_address,
     guard::Guard,
     measure::{End, method_label},
     problem::ProblemCode,
@@ -40,12 +41,19 @@ pub(super) struct Operation {
     edge: Arc<Edge>,
     route: Route,
     kind: Kind,
-    guard: Arc<Guard>,
+    gate: Gate,
+}
+
+/// Who may come in, and how many at once.
+#[derive(Clone)]
+pub(super) struct Gate {
+    pub(super) guard: Arc<Guard>,
+    pub(super) capacity: Arc<Capacity>,
 }
 
 impl Operation {
-    pub(super) fn new(edge: Arc<Edge>, route: Route, kind: Kind, guard: Arc<Guard>) -> Arc<Self> {
-        Arc::new(Self { edge, route, kind, guard })
+    pub(super) fn new(edge: Arc<Edge>, route: Route, kind: Kind, gate: Gate) -> Arc<Self> {
+        Arc::new(Self { edge, route, kind, gate })
     }
 
     /// The request's span. Its parent is the caller's, where the caller names one.
@@ -83,32 +91,44 @@ impl Operation {
     }
 
     async fn handle(&self, request: Request, next: Next) -> Result<Response, Problem> {
-        self.guard.admit(request.headers())?;
+        self.gate.guard.admit(request.headers())?;
         let (mut parts, body) = request.into_parts();
-        if let Some(Peer(peer)) = parts.extensions.remove::<Peer>() {
+        if let Some(peer) = parts.extensions.remove::<Peer>() {
             parts.extensions.insert(client_address::find(peer, &parts.headers, &self.edge.proxies));
         }
-        let bytes = body::read(body).await?;
+        let bytes = body::read(body, self.edge.body_timeout).await?;
+        // Only from here on, so that clients who are slow to send take no place of those who are not.
+        let place = self.gate.capacity.enter().ok_or_else(Problem::busy)?;
         // A drain waits for the answer from here on; not for a client that still sends.
         let _in_flight = self.edge.in_flight.token();
         let answer = next.run(Request::from_parts(parts, Body::from(bytes)));
         match self.kind {
-            Kind::Read => Ok(answer.await),
+            Kind::Read => {
+                let answer = answer.await;
+                drop(place);
+                Ok(answer)
+            }
             Kind::Change => {
-                let change = self
-                    .edge
-                    .in_flight
-                    .track_future(answer.with_current_context().instrument(Span::current()));
+                let answer = answer.with_current_context().instrument(Span::current());
+                let change = self.edge.in_flight.track_future(async move {
+                    let answer = answer.await;
+                    drop(place);
+                    answer
+                });
                 // Fails only with a panic, or when the runtime is being torn down and nobody listens any more.
                 tokio::spawn(change).await.map_err(|_| Problem::panicked())
             }
-            Kind::Stream => Ok(self.ended_by_the_drain(answer.await)),
+            Kind::Stream => Ok(self.ended_by_the_drain(answer.await, place)),
         }
     }
 
-    fn ended_by_the_drain(&self, answer: Response) -> Response {
+    fn ended_by_the_drain(&self, answer: Response, place: Place) -> Response {
         let closing = self.edge.closing.clone().cancelled_owned();
-        answer.map(|body| Body::from_stream(body.into_data_stream().take_until(closing)))
+        answer.map(|body| {
+            let pieces = body.into_data_stream().take_until(closing);
+            // One that goes on and on keeps its place.
+            Body::from_stream(pieces.inspect(move |_| _ = &place))
+        })
     }
 
     fn finish(&self, method: &'static str, started: Instant, response: &Response) {
@@ -137,7 +157,8 @@ pub(super) async fn run(State(operation): State<Arc<Operation>>, request: Reques
     let span = operation.span(caller.as_ref(), method, &request_id);
     let answered = async {
         let mut response = operation.answer(request, next).await;
-        add_headers(response.headers_mut(), request_id);
+        response.headers_mut().insert(request_id::HEADER, request_id);
+        protect(response.headers_mut());
         operation.finish(method, started, &response);
         response
     }
@@ -148,11 +169,13 @@ pub(super) async fn run(State(operation): State<Arc<Operation>>, request: Reques
     }
 }
 
-/// What every answer has, whatever made it.
-fn add_headers(headers: &mut HeaderMap, request_id: HeaderValue) {
-    headers.insert(request_id::HEADER, request_id);
+/// What keeps caches and browsers from making more of an answer than it is: it is not kept, not guessed at, and runs,
+/// loads and frames nothing.
+pub(super) fn protect(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let nothing = "default-src 'none'; frame-ancestors 'none'";
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(nothing));
 }
 
 /// Where the caller is in a trace, if it says so. It travels with the request, to the log and to the services that we
@@ -195,9 +218,15 @@ mod tests {
     };
 
     fn surface(routes: Routes) -> (Arc<Edge>, Surface) {
+        with(routes, Duration::from_millis(20))
+    }
+
+    fn with(routes: Routes, request_timeout: Duration) -> (Arc<Edge>, Surface) {
         let settings = Settings::read(&mut Reader::default());
         let mut edge = Edge::new(&settings, &World::system());
-        edge.request_timeout = Duration::from_millis(20);
+        edge.request_timeout = request_timeout;
+        edge.body_timeout = Duration::from_millis(10);
+        edge.most_at_once = 2;
         let edge = Arc::new(edge);
         let probe: Probe = Arc::new(|| async { Ok(vec![]) }.boxed());
         let surface = edge.public(routes, probe);
@@ -206,7 +235,7 @@ mod tests {
 
     async fn ask(surface: &Surface, method: &str, path: &str, body: Body) -> Response {
         let request = Request::builder().method(method).uri(path).body(body).unwrap();
-        surface.answer(request, [127, 0, 0, 1].into()).await.unwrap()
+        surface.answer(request, Peer::direct([127, 0, 0, 1].into())).await.unwrap()
     }
 
     #[tokio::test]
@@ -221,17 +250,63 @@ mod tests {
         let (_, surface) = surface(
             Routes::default().get("/forever", "forever", forever).post("/slow", "slow", slow).with_state(()),
         );
-        let endless_body = || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-        for (method, path, body) in [
-            ("GET", "/forever", Body::empty()),
-            ("POST", "/slow", Body::empty()),
-            ("POST", "/x", endless_body()),
-        ] {
-            let answer = ask(&surface, method, path, body).await;
+        for (method, path) in [("GET", "/forever"), ("POST", "/slow")] {
+            let answer = ask(&surface, method, path, Body::empty()).await;
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
             assert_eq!(answer.extensions().get(), Some(&ProblemCode("service_unavailable")));
         }
         told.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for_whatever_was_asked() {
+        let change = async || -> StatusCode { panic!("not reached") };
+        let routes = Routes::default().post("/change", "change", change).with_state(());
+        let (_, surface) = with(routes, Duration::from_mins(1));
+        for (method, path) in [("POST", "/change"), ("POST", "/nowhere"), ("GET", "/healthz")] {
+            let body = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+            let answer = ask(&surface, method, path, body).await;
+            assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT, "{path}");
+            assert_eq!(answer.extensions().get(), Some(&ProblemCode("request_timeout")));
+        }
+    }
+
+    #[tokio::test]
+    async fn more_than_can_be_worked_on_at_once_are_refused_at_once_but_for_health() {
+        let go_on = Arc::new(tokio::sync::Notify::new());
+        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        let waits = {
+            let go_on = go_on.clone();
+            async move || {
+                let go_on = go_on.notified();
+                begun.send(()).unwrap();
+                go_on.await;
+            }
+        };
+        let ticks = async || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        let routes = Routes::default().post("/wait", "wait", waits).stream("/ticks", "ticks", ticks);
+        let (edge, surface) = with(routes.with_state(()), Duration::from_mins(1));
+        let other = edge.public(Routes::default(), Arc::new(|| async { Ok(vec![]) }.boxed()));
+        let surface = Arc::new(surface);
+        let endless = ask(&surface, "GET", "/ticks", Body::empty()).await;
+        let asking = surface.clone();
+        let waiting = tokio::spawn(async move { ask(&asking, "POST", "/wait", Body::empty()).await });
+        begins.recv().await.unwrap();
+        for path in ["/wait", "/ticks", "/nowhere"] {
+            let answer = ask(&surface, "POST", path, Body::empty()).await;
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            assert_eq!(answer.headers()["retry-after"], "1");
+        }
+        assert_eq!(ask(&surface, "GET", "/healthz", Body::empty()).await.status(), StatusCode::OK);
+        let elsewhere = ask(&other, "GET", "/nowhere", Body::empty()).await;
+        assert_eq!(elsewhere.status(), StatusCode::NOT_FOUND, "another listener has room of its own");
+        go_on.notify_waiters();
+        assert_eq!(waiting.await.unwrap().status(), StatusCode::OK);
+        drop(endless);
+        for _ in 0..10 {
+            let answer = ask(&surface, "GET", "/nowhere", Body::empty()).await;
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "every place is free again");
+        }
     }
 
     #[tokio::test]

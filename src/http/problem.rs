@@ -86,6 +86,12 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
+    /// 408 `request_timeout`: the body did not arrive in time. The connection ends with it, as the rest may still come.
+    pub(super) fn request_timeout() -> Self {
+        let message = "the request body did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
+    }
+
     /// 413 `request_too_large`.
     pub(super) fn request_too_large() -> Self {
         let message = "the request body is larger than 16 KiB";

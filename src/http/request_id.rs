@@ -8,12 +8,14 @@ use crate::base::{Generator, id};
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The caller's id where it is 1 to 128 visible ASCII characters, else a fresh random one.
-pub(super) fn choose(headers: &HeaderMap, generator: &Generator) -> HeaderValue {
-    headers.get(HEADER).filter(|value| is_usable(value.as_bytes())).cloned().unwrap_or_else(|| {
-        // Cannot fail: the alphabet of ids is ASCII.
-        HeaderValue::try_from(id::encode(&generator.random::<16>()))
-            .unwrap_or(HeaderValue::from_static("none"))
-    })
+pub(super) fn choose(headers: &HeaderMap, ids: &Generator) -> HeaderValue {
+    headers.get(HEADER).filter(|value| is_usable(value.as_bytes())).cloned().unwrap_or_else(|| fresh(ids))
+}
+
+/// A random one.
+pub(super) fn fresh(ids: &Generator) -> HeaderValue {
+    // Cannot fail: the alphabet of ids is ASCII.
+    HeaderValue::try_from(id::encode(&ids.random::<16>())).unwrap_or(HeaderValue::from_static("none"))
 }
 
 fn is_usable(value: &[u8]) -> bool {

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::http::HeaderValue;
 use ipnet::IpNet;
 
-use super::{ListenAddress, client_address::parse_network};
+use super::{ListenAddress, client_address::parse_network, cors};
 use crate::base::{Secret, settings::Reader};
 
 /// The listeners' settings.
@@ -16,6 +17,8 @@ pub struct Settings {
     pub internal: ListenAddress,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// The web pages that may ask the public listener.
+    pub cors_origins: Arc<[HeaderValue]>,
     /// Any one of these opens the internal listener; none: it is open.
     pub internal_tokens: Vec<Secret>,
     /// How long a drain may take before it is cut.
@@ -40,6 +43,7 @@ impl Settings {
             public,
             internal,
             trusted_proxies: read_proxies(reader).into(),
+            cors_origins: cors::read(reader),
             internal_tokens: read_tokens(reader),
             shutdown_timeout: reader.duration(
                 "AUTHSESSION_SHUTDOWN_TIMEOUT",
@@ -60,22 +64,18 @@ fn read_proxies(reader: &mut Reader) -> Vec<IpNet> {
 }
 
 fn read_tokens(reader: &mut Reader) -> Vec<Secret> {
-    // TLS variables are known and refused, so that nobody believes to be protected who is not.
-    for name in [
-        "AUTHSESSION_INTERNAL_TLS_CERT_FILE",
-        "AUTHSESSION_INTERNAL_TLS_KEY_FILE",
-        "AUTHSESSION_INTERNAL_TLS_CLIENT_CA_FILE",
-    ] {
-        let takes = "no value: TLS on the internal listener is not served yet";
-        let _: Option<()> = reader.optional(name, takes, |_| None);
-    }
     let takes = "a comma-separated list of tokens, each of visible ASCII characters";
     reader
-        .optional("AUTHSESSION_INTERNAL_AUTH_TOKENS", takes, |value| {
-            let usable = |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-            let token = |token: &str| usable(token).then(|| Secret::new(token));
-            value.split(',').map(|text| token(text.trim())).collect()
-        })
+        .secret(
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "AUTHSESSION_INTERNAL_AUTH_TOKENS_FILE"),
+            takes,
+            |value| {
+                let usable =
+                    |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+                let token = |token: &str| usable(token).then(|| Secret::new(token));
+                value.split(',').map(|text| token(text.trim())).collect()
+            },
+        )
         .unwrap_or_default()
 }
 
@@ -120,7 +120,7 @@ mod tests {
             ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "hunter2,,"),
             ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "hunter2 x"),
             ("AUTHSESSION_SHUTDOWN_TIMEOUT", "0s"),
-            ("AUTHSESSION_INTERNAL_TLS_CERT_FILE", "/tls/cert.pem"),
+            ("AUTHSESSION_PUBLIC_CORS_ORIGINS", "https://app.example.com,*"),
         ] {
             let faults = read(&[(name, value)]).unwrap_err().0;
             assert_eq!(faults.len(), 1, "{name}={value}");

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-use super::{Delivery, Mail};
+use super::{Delivery, Mail, Outcome};
 use crate::{
     base::Unavailable,
     http::{Endpoint, client},
@@ -35,21 +35,12 @@ struct Request<'a> {
 
 #[derive(Deserialize)]
 struct Response {
-    #[serde(rename = "outcome")]
-    _outcome: Outcome,
-}
-
-/// Both are fine with us: a suppressed delivery is the mail service's decision.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Outcome {
-    Sent,
-    Suppressed,
+    outcome: Outcome,
 }
 
 #[async_trait]
 impl Mail for Client {
-    async fn deliver(&self, delivery: &Delivery) -> Result<(), Unavailable> {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Outcome, Unavailable> {
         let key = HeaderValue::try_from(&delivery.challenge_id)
             .map_err(|_| Unavailable::new("mail", "a challenge id that no header can hold"))?;
         let code = std::str::from_utf8(delivery.code.expose())
@@ -61,7 +52,6 @@ impl Mail for Client {
             expires_at: delivery.expires_at.to_string(),
         };
         let headers = HeaderMap::from_iter([(IDEMPOTENCY_KEY, key)]);
-        self.http.post_with(&DELIVERIES, headers, &body).await?.read::<Response>()?;
-        Ok(())
+        Ok(self.http.post_with(&DELIVERIES, headers, &body).await?.read::<Response>()?.outcome)
     }
 }

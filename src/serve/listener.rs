@@ -3,40 +3,55 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, lookup_host},
+    net::{TcpListener, TcpStream, lookup_host},
     select,
     task::JoinSet,
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::warn;
 
-use super::{BindError, connection::Protocol};
-use crate::http::{ListenAddress, Stop, Surface};
-
-/// Connections at once. Further ones wait in the system's queue.
-const MOST_CONNECTIONS: usize = 10_000;
+use super::{
+    BindError,
+    connection::Reception,
+    crowd::{Crowd, Pulse, Room},
+    limits::Limits,
+    settings::Entrance,
+    tls::Tls,
+};
+use crate::http::{ListenAddress, Stop, Surface, Task};
 
 /// How long to wait after the system could not hand out a connection: most likely it has run out of descriptors.
 const AFTER_A_FAILURE: Duration = Duration::from_millis(100);
+
+/// Between two warnings of the same flood.
+const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
 
 pub(super) struct Listener {
     name: &'static str,
     socket: TcpListener,
     addr: SocketAddr,
-    surface: Arc<Surface>,
+    reception: Arc<Reception>,
+    pub(super) limits: Limits,
+}
+
+/// What a listener is and where.
+pub(super) struct Place<'a> {
+    pub(super) name: &'static str,
+    pub(super) variable: &'static str,
+    pub(super) address: &'a ListenAddress,
+    pub(super) entrance: &'a Entrance,
 }
 
 impl Listener {
-    pub(super) async fn bind(
-        name: &'static str,
-        variable: &'static str,
-        address: &ListenAddress,
-        surface: Surface,
-    ) -> Result<Self, BindError> {
+    pub(super) async fn bind(place: Place<'_>, surface: Surface, limits: Limits) -> Result<Self, BindError> {
+        let Place { name, variable, address, entrance } = place;
         let failed = |source| BindError { variable, address: address.to_string(), source };
-        let socket = open(address).await.map_err(failed)?;
-        let addr = socket.local_addr().map_err(failed)?;
-        Ok(Self { name, socket, addr, surface: Arc::new(surface) })
+        let tls = entrance.tls.clone().map(|files| Tls::open(name, files)).transpose();
+        let tls = tls.map_err(|fault| failed(fault.into()))?;
+        let socket = open(address).await.map_err(|error| failed(error.into()))?;
+        let addr = socket.local_addr().map_err(|error| failed(error.into()))?;
+        let reception = Arc::new(Reception::new(surface, tls, entrance.announcing.clone()));
+        Ok(Self { name, socket, addr, reception, limits })
     }
 
     pub(super) const fn name(&self) -> &'static str {
@@ -47,27 +62,43 @@ impl Listener {
         self.addr
     }
 
+    /// What goes on beside the connections.
+    pub(super) fn task(&self) -> Option<Task> {
+        self.reception.tls.as_ref().map(Tls::watcher)
+    }
+
     /// Serves until `closing` is told, then until the last connection has ended.
     pub(super) async fn serve(self, closing: Stop) {
-        let protocol = Arc::new(Protocol::new());
+        let (room, mut crowd) = (Room::new(self.limits), Crowd::new(self.limits));
         let mut connections = JoinSet::new();
-        let mut failing = false;
+        let (mut waiting, mut failing, mut alarm) = (None, false, Alarm(None));
         loop {
+            if waiting.is_some() && (!crowd.is_full() || self.displace(&mut crowd, &mut alarm)) {
+                let Some((stream, peer)) = waiting.take() else { continue };
+                let pulse = Pulse::new(&room);
+                let handle = connections.spawn(self.meet(stream, peer, &pulse, &closing));
+                crowd.join(handle, pulse);
+            }
             let accepted = select! {
                 biased;
                 () = closing.cancelled() => break,
-                Some(_) = connections.join_next() => continue,
-                accepted = self.socket.accept(), if connections.len() < MOST_CONNECTIONS => accepted,
+                Some(ended) = connections.join_next_with_id() => {
+                    crowd.left(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                    continue;
+                }
+                () = room.full.notified() => {
+                    crowd.displace_the_greedy();
+                    if alarm.is_due() {
+                        warn!(listener = self.name, most = self.limits.requests, "too many requests at once are refused");
+                    }
+                    continue;
+                }
+                // Everybody's request is on its way: whoever waits takes the place of the first that is done.
+                () = sleep(AFTER_A_FAILURE), if waiting.is_some() => continue,
+                accepted = self.socket.accept(), if waiting.is_none() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    failing = false;
-                    let (protocol, surface) = (protocol.clone(), self.surface.clone());
-                    // A token of its own: connections that share one would share its lock.
-                    let closing = closing.child_token();
-                    connections
-                        .spawn(async move { protocol.converse(stream, peer.ip(), surface, closing).await });
-                }
+                Ok(newcomer) => (waiting, failing) = (Some(newcomer), false),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !failing {
@@ -80,6 +111,40 @@ impl Listener {
         }
         drop(self.socket);
         while connections.join_next().await.is_some() {}
+    }
+
+    fn displace(&self, crowd: &mut Crowd, alarm: &mut Alarm) -> bool {
+        if alarm.is_due() {
+            let most = self.limits.connections;
+            warn!(listener = self.name, most, "too many connections at once: the silent ones are cut off");
+        }
+        crowd.displace_the_silent()
+    }
+
+    fn meet(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        pulse: &Arc<Pulse>,
+        closing: &Stop,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        // A token of its own: connections that share one would share its lock.
+        let (pulse, closing) = (pulse.clone(), closing.child_token());
+        let reception = self.reception.clone();
+        async move { reception.meet(stream, peer.ip(), pulse, closing).await }
+    }
+}
+
+/// Lets one warning through a minute: whoever floods a listener must not flood the log.
+struct Alarm(Option<Instant>);
+
+impl Alarm {
+    fn is_due(&mut self) -> bool {
+        let due = self.0.is_none_or(|last| last.elapsed() >= BETWEEN_WARNINGS);
+        if due {
+            self.0 = Some(Instant::now());
+        }
+        due
     }
 }
 

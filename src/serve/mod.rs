@@ -2,10 +2,15 @@
 //! wish to stop everything that was begun is finished, within the shutdown timeout. Start with [`Server`].
 
 mod connection;
+mod crowd;
+mod limits;
 mod listener;
+mod proxy_protocol;
+mod settings;
 mod tasks;
+mod tls;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     select,
@@ -14,7 +19,15 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use self::{listener::Listener, tasks::Tasks};
+use self::{
+    limits::Limits,
+    listener::{Listener, Place},
+    tasks::Tasks,
+};
+pub use self::{
+    settings::{Entrance, Settings},
+    tls::TlsFiles,
+};
 use crate::{
     app::App,
     config::Config,
@@ -37,8 +50,8 @@ pub struct BindError {
     pub variable: &'static str,
     /// Its value.
     pub address: String,
-    /// What the system said.
-    pub source: io::Error,
+    /// What was in the way: the system, or a certificate.
+    pub source: Box<dyn Error + Send + Sync>,
 }
 
 /// How a service ended.
@@ -75,14 +88,26 @@ pub struct Server {
 impl Server {
     /// Binds both listeners.
     pub async fn bind(app: App, config: &Config) -> Result<Self, BindError> {
-        let settings = &config.http;
-        let public =
-            Listener::bind("public", "AUTHSESSION_PUBLIC_HTTP_ADDR", &settings.public, app.public).await?;
-        let internal =
-            Listener::bind("internal", "AUTHSESSION_INTERNAL_HTTP_ADDR", &settings.internal, app.internal)
-                .await?;
-        let shutdown_timeout = settings.shutdown_timeout;
-        Ok(Self { public, internal, edge: app.edge, tasks: app.tasks, shutdown_timeout })
+        let (http, serve) = (&config.http, &config.serve);
+        let limits = Limits::of_system();
+        let public = Place {
+            name: "public",
+            variable: "AUTHSESSION_PUBLIC_HTTP_ADDR",
+            address: &http.public,
+            entrance: &serve.public,
+        };
+        let internal = Place {
+            name: "internal",
+            variable: "AUTHSESSION_INTERNAL_HTTP_ADDR",
+            address: &http.internal,
+            entrance: &serve.internal,
+        };
+        let public = Listener::bind(public, app.public, limits).await?;
+        let internal = Listener::bind(internal, app.internal, limits).await?;
+        let certificates = [&public, &internal].into_iter().filter_map(Listener::task);
+        let tasks = app.tasks.into_iter().chain(certificates).collect();
+        let shutdown_timeout = http.shutdown_timeout;
+        Ok(Self { public, internal, edge: app.edge, tasks, shutdown_timeout })
     }
 
     /// Where client apps are served.
@@ -101,7 +126,8 @@ impl Server {
     pub async fn run(self, stop: Stop) -> Ending {
         let mut listeners = JoinSet::new();
         for listener in [self.public, self.internal] {
-            info!(addr = %listener.addr(), "{} listener ready", listener.name());
+            let most_connections = listener.limits.connections;
+            info!(addr = %listener.addr(), most_connections, "{} listener ready", listener.name());
             listeners.spawn(listener.serve(self.edge.closing.clone()));
         }
         let mut tasks = Tasks::start(self.tasks);

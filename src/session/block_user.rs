@@ -6,7 +6,7 @@ use super::{
     Error, Revocation, SessionId, Sessions,
     job::job_item,
     record::{Blocked, Job},
-    revoke_all_user_sessions::CHUNK,
+    revoke_all_user_sessions::Ending,
 };
 use crate::{
     base::Cause,
@@ -45,12 +45,11 @@ impl Sessions {
         let place = self.keys.names().await?.place("user", user_id);
         let revocation = Revocation { at: self.now(), cause };
         let job = Job::new(&revocation, true);
+        let _begun = self.under_way.begin(job_item(&place, &job));
         // The flag first: whatever is opened after this commit is refused, whatever was opened before is listed below.
         self.store.block(&place, &Blocked { at: revocation.at, nonce: self.world.random() }, &job).await?;
-        let revoked = match self.store.active_page(&place, None, CHUNK).await {
-            Ok(page) => self.revoke_pages(&place, &revocation, page, None).await,
-            Err(error) => Err(error),
-        };
+        let revoked =
+            self.revoke_active(&Ending { place: &place, revocation: &revocation, until: None }).await;
         let published = self.publisher.publish(place.shard, Untold::Unknown).await;
         let revoked = revoked?;
         self.store.finish_job(job_item(&place, &job), &job.encode()).await?;

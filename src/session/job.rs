@@ -1,11 +1,55 @@
 //! Jobs: revocations of many sessions that are under way, noted so that somebody finishes them if this process cannot.
 //! One item a job in the collection `j` of the user's shard.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
 use super::{record::Job, store::Store};
 use crate::{
     base::Unavailable,
     engine::{Collection, Commit, Item, Place},
 };
+
+/// A session that was opened this much later than a job by its clock may still have been opened before it.
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(2);
+
+/// The jobs that this process is at itself: its own sweeper leaves them alone, however slowly they move.
+#[derive(Default)]
+pub(super) struct UnderWay(Mutex<Vec<Item>>);
+
+/// A job is under way until this is dropped.
+pub(super) struct Begun<'a> {
+    all: &'a UnderWay,
+    item: Item,
+}
+
+impl UnderWay {
+    pub(super) fn begin(&self, item: Item) -> Begun<'_> {
+        self.with(|items| items.push(item.clone()));
+        Begun { all: self, item }
+    }
+
+    pub(super) fn has(&self, item: &Item) -> bool {
+        self.with(|items| items.contains(item))
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Vec<Item>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.all.with(|items| {
+            // Two calls may be at it at once: then it is there twice.
+            if let Some(at) = items.iter().position(|item| *item == self.item) {
+                items.swap_remove(at);
+            }
+        });
+    }
+}
 
 impl Store {
     /// Every unfinished revocation of many sessions: its item and what that holds.

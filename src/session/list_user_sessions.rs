@@ -18,7 +18,7 @@ pub(super) const PAGE: usize = 500;
 const FEW: usize = 1000;
 
 /// Sorts sessions, and finds them again: when it was opened, and its suffix.
-type Key = (Timestamp, [u8; 16]);
+pub(super) type Key = (Timestamp, [u8; 16]);
 
 /// A user's sessions, to be taken page by page.
 pub struct Listing {
@@ -109,6 +109,6 @@ impl Found {
     }
 }
 
-fn key(session: &Session) -> Key {
+pub(super) fn key(session: &Session) -> Key {
     (session.created_at, session.id.suffix)
 }

@@ -41,6 +41,7 @@ use crate::{
     http::{Part, Task},
     users::Users,
 };
+use job::UnderWay;
 use store::Store;
 
 /// Carries announced changes to the gateway.
@@ -74,6 +75,7 @@ pub struct Sessions {
     publisher: Arc<dyn Publisher>,
     world: World,
     settings: Settings,
+    under_way: UnderWay,
 }
 
 impl Sessions {
@@ -82,7 +84,8 @@ impl Sessions {
     pub fn new(dependencies: Dependencies, settings: Settings) -> Arc<Self> {
         let Dependencies { engine, keys, users, publisher, world } = dependencies;
         let store = Store { engine, retention: settings.revoked_retention };
-        Arc::new(Self { store, keys, users, publisher, world, settings })
+        let under_way = UnderWay::default();
+        Arc::new(Self { store, keys, users, publisher, world, settings, under_way })
     }
 
     /// The operations for gateways and admin services, and the task that finishes what a crash left.

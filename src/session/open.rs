@@ -5,6 +5,7 @@ use tracing::{info, warn};
 use super::{
     LimitPolicy, Revocation, Session, SessionId, Sessions,
     pages::ActivePage,
+    revoke_all_user_sessions::{CHUNK, Ending},
     store::{Flag, Opened},
 };
 use crate::{
@@ -91,14 +92,23 @@ impl Sessions {
     /// Revokes the user's oldest sessions until there is room for one more.
     async fn make_room(&self, place: &Place) -> Result<(), Unavailable> {
         let Some(limit) = self.settings.max_per_user else { return Ok(()) };
-        let mut sessions = self.all_active(place).await?;
-        sessions.sort_by_key(|kept| (kept.session.created_at, kept.session.id.suffix));
+        let mut oldest = self.active_by_age(place).await?;
         // Fewer than expected where somebody else has made room meanwhile: then the caller's next try shows it.
         let room =
-            sessions.len().saturating_add(1).saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
-        sessions.truncate(room);
+            oldest.len().saturating_add(1).saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+        oldest.truncate(room);
         let revocation = Revocation { at: self.now(), cause: Cause::system("session_limit") };
-        let page = ActivePage { sessions, next: None };
-        self.revoke_pages(place, &revocation, page, None).await.map(drop)
+        let ending = Ending { place, revocation: &revocation, until: None };
+        let mut publishing = true;
+        for chunk in oldest.chunks(CHUNK) {
+            let suffixes: Vec<[u8; 16]> = chunk.iter().map(|(_, suffix)| *suffix).collect();
+            let sessions = self.store.active_among(place, &suffixes).await?;
+            self.revoke_pages(&ending, ActivePage { sessions, next: None }, None).await?;
+            if publishing && oldest.len() > CHUNK {
+                // There may be many, where the limit is new: the caller's publication should have little left to do.
+                publishing = self.publisher.publish(place.shard, Untold::Unknown).await.is_ok();
+            }
+        }
+        Ok(())
     }
 }

@@ -7,18 +7,26 @@ use tracing::info;
 
 use super::{
     Error, Revocation, SessionId, Sessions,
-    job::job_item,
+    job::{CLOCK_SKEW, job_item},
     pages::ActivePage,
     record::Job,
-    store::{Found, Kept},
+    store::Kept,
 };
 use crate::{
-    base::{Cause, Unavailable},
+    base::{Cause, Timestamp, Unavailable},
     engine::{Place, Untold, record::Record},
 };
 
 /// How many sessions one commit revokes: about 1 ms of the store's time.
 pub(super) const CHUNK: usize = 100;
+
+/// Whose sessions are to end, and how.
+pub(super) struct Ending<'a> {
+    pub(super) place: &'a Place,
+    pub(super) revocation: &'a Revocation,
+    /// Those that were opened later are not meant.
+    pub(super) until: Option<Timestamp>,
+}
 
 impl Sessions {
     /// Revokes all active sessions of `user_id` and returns their ids, which are none where he had none. On return
@@ -50,9 +58,30 @@ impl Sessions {
         let first = self.store.active_page(place, None, CHUNK).await?;
         let job = Job::new(revocation, false);
         let one_step = first.next.is_none() && first.sessions.len() <= CHUNK;
-        let revoked = self.revoke_pages(place, revocation, first, (!one_step).then_some(&job)).await?;
+        let _begun = self.under_way.begin(job_item(place, &job));
+        let seen = Ending { place, revocation, until: None };
+        let mut revoked = self.revoke_pages(&seen, first, (!one_step).then_some(&job)).await?;
+        let meant = Ending { place, revocation, until: Some(revocation.at.after(CLOCK_SKEW)) };
+        revoked.extend(self.revoke_active(&meant).await?);
         if !one_step {
             self.store.finish_job(job_item(place, &job), &job.encode()).await?;
+        }
+        Ok(revoked)
+    }
+
+    /// Revokes the sessions that are meant until none is left, for good. One walk may not show all: its server may have
+    /// been replaced meanwhile, by one on which more are active, or on which the walk's cursor led elsewhere.
+    pub(super) async fn revoke_active(&self, ending: &Ending<'_>) -> Result<Vec<SessionId>, Unavailable> {
+        let mut revoked = Vec::new();
+        while !self.store.none_is_active(ending.place).await? {
+            let page = self.store.active_page(ending.place, None, CHUNK).await?;
+            let more = self.revoke_pages(ending, page, None).await?;
+            if more.is_empty() {
+                // What is left is not meant; and asked once more, so that what this walk saw lasts, too.
+                self.store.none_is_active(ending.place).await?;
+                break;
+            }
+            revoked.extend(more);
         }
         Ok(revoked)
     }
@@ -60,20 +89,25 @@ impl Sessions {
     /// Revokes the sessions of `page` and of all that follow it. The first commit notes `job`.
     pub(super) async fn revoke_pages(
         &self,
-        place: &Place,
-        revocation: &Revocation,
+        &Ending { place, revocation, until }: &Ending<'_>,
         mut page: ActivePage,
         mut job: Option<&Job>,
     ) -> Result<Vec<SessionId>, Unavailable> {
         let (mut revoked, mut publishing) = (Vec::new(), true);
         loop {
+            page.sessions.retain(|kept| until.is_none_or(|until| kept.session.created_at <= until));
             for chunk in page.sessions.chunks(CHUNK) {
                 // Between chunks, so that the caller's publication has little left to do. Where the gateway's store is
                 // away, the truth goes on without it.
                 if !revoked.is_empty() && publishing {
                     publishing = self.publisher.publish(place.shard, Untold::Unknown).await.is_ok();
                 }
-                revoked.extend(self.revoke_chunk(chunk, revocation, job.take()).await?);
+                let ended = self.revoke_chunk(chunk, revocation, job).await?;
+                if !ended.is_empty() {
+                    // Otherwise others were faster, and nothing was committed.
+                    job = None;
+                }
+                revoked.extend(ended);
             }
             let Some(next) = page.next else { return Ok(revoked) };
             page = self.store.active_page(place, Some(&next), CHUNK).await?;
@@ -89,19 +123,12 @@ impl Sessions {
         let mut rest = chunk.to_vec();
         while !rest.is_empty() && self.store.revoke(&rest, revocation, job).await?.is_none() {
             // Some of them have been revoked by others meanwhile: those are not ours to count.
-            rest = self.still_active(rest).await?;
+            let suffixes: Vec<[u8; 16]> = rest.iter().map(|kept| kept.session.id.suffix).collect();
+            rest = match rest.first() {
+                Some(kept) => self.store.active_among(&kept.session.id.place, &suffixes).await?,
+                None => Vec::new(),
+            };
         }
         Ok(rest.into_iter().map(|kept| kept.session.id).collect())
-    }
-
-    async fn still_active(&self, sessions: Vec<Kept>) -> Result<Vec<Kept>, Unavailable> {
-        let mut active = Vec::with_capacity(sessions.len());
-        for Kept { session, .. } in sessions {
-            match self.store.find(&session.id, self.now()).await? {
-                Found::Active(kept) => active.push(kept),
-                Found::Revoked(_) | Found::Nothing => {}
-            }
-        }
-        Ok(active)
     }
 }

@@ -22,6 +22,8 @@ impl Sessions {
         let (outcome, untold) = loop {
             let kept = match self.store.find(&id, self.now()).await? {
                 Found::Active(kept) => kept,
+                // What was read may be undone by a failover, and the publication below then find nothing to publish.
+                Found::Revoked(_) if !self.store.stays_revoked(&id).await? => continue,
                 Found::Revoked(_) => break (Outcome::AlreadyRevoked, Untold::Unknown),
                 Found::Nothing => return Err(Error::SessionNotFound),
             };

@@ -87,21 +87,12 @@ impl Store {
         suffixes: &[[u8; 16]],
         now: Timestamp,
     ) -> Result<Vec<Session>, Unavailable> {
-        let items = |collection: Collection, of: &[[u8; 16]]| -> Vec<Item> {
-            of.iter().map(|suffix| collection.item(*suffix)).collect()
-        };
-        let mut found = BTreeMap::new();
         // Active first, as above.
-        let actives = items(active(place), suffixes);
-        for (item, bytes) in actives.iter().zip(self.engine.get(&actives).await?) {
-            if let Some(bytes) = bytes {
-                let session = Active::decode(item, &bytes)?.into_session(id_of(place, item)?);
-                found.insert(session.id.suffix, session);
-            }
-        }
-        let rest: Vec<[u8; 16]> =
-            suffixes.iter().filter(|suffix| !found.contains_key(*suffix)).copied().collect();
-        let ended = items(revoked(place), &rest);
+        let actives = self.active_among(place, suffixes).await?;
+        let mut found: BTreeMap<[u8; 16], Session> =
+            actives.into_iter().map(|kept| (kept.session.id.suffix, kept.session)).collect();
+        let rest = suffixes.iter().filter(|suffix| !found.contains_key(*suffix));
+        let ended: Vec<Item> = rest.map(|suffix| revoked(place).item(*suffix)).collect();
         for (item, bytes) in ended.iter().zip(self.engine.get(&ended).await?) {
             let Some(bytes) = bytes else { continue };
             let record = Revoked::decode(item, &bytes)?;
@@ -111,6 +102,18 @@ impl Store {
             }
         }
         Ok(suffixes.iter().filter_map(|suffix| found.remove(suffix)).collect())
+    }
+
+    /// Those of a user's sessions that are active.
+    pub(super) async fn active_among(
+        &self,
+        place: &Place,
+        suffixes: &[[u8; 16]],
+    ) -> Result<Vec<Kept>, Unavailable> {
+        let items: Vec<Item> = suffixes.iter().map(|suffix| active(place).item(*suffix)).collect();
+        let read = items.iter().zip(self.engine.get(&items).await?);
+        let found = read.filter_map(|(item, bytes)| Some((item, bytes?)));
+        found.map(|(item, bytes)| kept(item, id_of(place, item)?, bytes)).collect()
     }
 
     /// Opens `session` unless the user is blocked or has `limit` sessions already.
@@ -176,6 +179,18 @@ impl Store {
         self.engine.commit(commit).await.map(drop)
     }
 
+    /// Whether the session, found revoked, stays so: a read alone may show what a failover undoes.
+    pub(super) async fn stays_revoked(&self, id: &SessionId) -> Result<bool, Unavailable> {
+        let mut commit = Commit::on(id.place.shard);
+        commit.absent(active(&id.place).item(id.suffix));
+        Ok(self.engine.commit(commit).await? == Verdict::Done)
+    }
+
+    /// Whether a user has no active session, for good: no failover brings one back that was open before.
+    pub(super) async fn none_is_active(&self, place: &Place) -> Result<bool, Unavailable> {
+        Ok(self.engine.count_lasting(&active(place)).await? == 0)
+    }
+
     /// How many active sessions a user has.
     pub(super) async fn count_active(&self, place: &Place) -> Result<u64, Unavailable> {
         self.engine.count(&active(place)).await
@@ -211,8 +226,7 @@ fn flag(place: &Place) -> Item {
 }
 
 pub(super) fn kept(item: &Item, id: SessionId, bytes: Vec<u8>) -> Result<Kept, Unavailable> {
-    let session = Active::decode(item, &bytes)?.into_session(id);
-    Ok(Kept { session, bytes })
+    Ok(Kept { session: Active::decode(item, &bytes)?.into_session(id), bytes })
 }
 
 /// Whose sessions `collection` has.

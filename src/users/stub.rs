@@ -43,10 +43,13 @@ impl Directory {
     }
 
     /// Stores `person`, unless the record has changed since it was read: then nothing, and the record as it is now.
-    async fn save(&self, found: Found, person: &Person) -> Result<Option<Found>, Unavailable> {
+    /// Without a `person` the record stays: then this only makes sure that what was read lasts.
+    async fn save(&self, found: Found, person: Option<&Person>) -> Result<Option<Found>, Unavailable> {
         let mut commit = Commit::on(found.item.collection.shard);
         commit.unchanged(found.item.clone(), found.bytes.as_deref());
-        commit.put(found.item.clone(), person.encode());
+        if let Some(person) = person {
+            commit.put(found.item.clone(), person.encode());
+        }
         Ok(match self.engine.commit(commit).await? {
             Verdict::Done => None,
             Verdict::Refused(refusal) => Some(Found { bytes: refusal.found, ..found }),
@@ -58,13 +61,16 @@ impl Directory {
         // Ends: a record changes twice at most, once when its user is created and once when it is blocked.
         loop {
             let mut person = found.person()?;
-            if person.block.is_some() {
-                return Ok(Block::AlreadyBlocked(person.user_id));
-            }
-            person.block = Some(cause.into());
-            match self.save(found, &person).await? {
-                None => return Ok(Block::Blocked(person.user_id)),
-                Some(changed) => found = changed,
+            let saved = if person.block.is_some() {
+                // Read from a master, it may be the word of a call that failed because no replica had it.
+                (self.save(found, None).await?, Block::AlreadyBlocked(person.user_id))
+            } else {
+                person.block = Some(cause.into());
+                (self.save(found, Some(&person)).await?, Block::Blocked(person.user_id))
+            };
+            match saved {
+                (None, outcome) => return Ok(outcome),
+                (Some(changed), _) => found = changed,
             }
         }
     }
@@ -97,7 +103,7 @@ impl Users for Directory {
             }
             let user_id = place.prefix();
             person.user_id = Some(user_id.clone());
-            match self.save(found, &person).await? {
+            match self.save(found, Some(&person)).await? {
                 None => return Ok(Admission::Admitted(user_id)),
                 Some(changed) => found = changed,
             }

@@ -90,8 +90,8 @@ impl Engine for Memory {
         unreachable!("the directory announces nothing")
     }
 
-    async fn ready(&self) -> Result<(), Unavailable> {
-        Ok(())
+    async fn ready(&self) -> Result<Vec<String>, Unavailable> {
+        Ok(Vec::new())
     }
 }
 

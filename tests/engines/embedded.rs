@@ -123,6 +123,7 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
         assert!(lost.is_empty(), "round {round}: lost {lost:?}");
         assert_eq!(stored, announced, "an item without its announcement, or the reverse");
     }
+    eprintln!("a killed process: five times, {} acknowledged, 0 lost", acknowledged.len());
 }
 
 async fn everything(store: &Embedded) -> (BTreeSet<String>, BTreeSet<String>) {
@@ -165,4 +166,5 @@ fn a_full_disk_is_an_error_until_there_is_room_again() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (stored, _) = runtime.block_on(everything(&store));
     assert!(acknowledged.is_subset(&stored));
+    eprintln!("a full disk: {} acknowledged, 0 lost", acknowledged.len());
 }

@@ -18,7 +18,7 @@ use authsession::{
     },
 };
 
-use crate::harness::{RedisCluster, RedisServer, fresh_prefix};
+use crate::harness::{RedisCluster, RedisSentinels, RedisServer, fresh_prefix};
 
 /// An engine, and the clock of its world.
 pub(crate) struct Fixture {
@@ -46,6 +46,12 @@ impl Fixture {
         let cluster = tokio::task::block_in_place(RedisCluster::shared);
         let engine = Redis::new(&settings(&cluster.addr(), &[("MODE", "cluster")]));
         Self { engine, clock: SetClock::new(), _ground: Box::new(cluster) }
+    }
+
+    pub(crate) fn sentinel() -> Self {
+        let watched = tokio::task::block_in_place(RedisSentinels::shared);
+        let engine = Redis::new(&settings(&watched.addr(), &[("MODE", "sentinel")]));
+        Self { engine, clock: SetClock::new(), _ground: Box::new(watched) }
     }
 
     pub(crate) async fn done(&self, commit: Commit) {
@@ -133,14 +139,14 @@ pub(crate) fn collection(name: &str) -> Collection {
     Collection::new(shard(7), name)
 }
 
-/// Polls until `happened`, for at most ten seconds.
+/// Polls until `happened`, for at most as long as a very busy machine may take.
 pub(crate) async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     let polled = async {
         while !happened().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), polled)
+    tokio::time::timeout(Duration::from_secs(30), polled)
         .await
-        .unwrap_or_else(|_| panic!("not in 10 s: {what}"));
+        .unwrap_or_else(|_| panic!("not in 30 s: {what}"));
 }

@@ -41,6 +41,10 @@ macro_rules! conformance {
             $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() { crate::cases::$module::$case(&crate::Fixture::redis()).await; })+)+
         }
+        mod on_sentinel {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() { crate::cases::$module::$case(&crate::Fixture::sentinel()).await; })+)+
+        }
         mod on_cluster {
             $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() { crate::cases::$module::$case(&crate::Fixture::cluster()).await; })+)+

@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use authsession::engine::{Engine, redis::Redis};
+use authsession::engine::{Commit, Engine, redis::Redis};
 
 use crate::{
     fixture::{collection, settings},
-    harness::{RedisSentinels, wait_until},
+    harness::{RedisSentinels, RedisServer, Sentinel, wait_until},
     load::{Load, Report},
 };
 
@@ -77,4 +77,35 @@ async fn sentinels_that_know_no_such_master_are_an_error() {
     let strange = settings(&watched.addr(), &[("MODE", "sentinel"), ("SENTINEL_MASTER", "nobody")]);
     let error = Redis::new(&strange).get(&[collection("a:x").item("x")]).await.unwrap_err();
     assert!(error.source.to_string().contains("no sentinel names the master"), "{:?}", error.source);
+}
+
+/// After a failover the sentinels hear of it one after the other. The old master may live on, and would answer with what
+/// was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sentinel_with_the_newest_word_is_believed() {
+    let (old, new) = tokio::task::block_in_place(|| (RedisServer::start(), RedisServer::start()));
+    let begun = Instant::now();
+    let late = tokio::task::block_in_place(|| Sentinel::watching(old.port(), 3));
+    let informed = tokio::task::block_in_place(|| Sentinel::watching(new.port(), 4));
+    let keys = |server: &RedisServer| server.run::<u64>(&["DBSIZE"]);
+    for addrs in [[late.addr(), informed.addr()], [informed.addr(), late.addr()]] {
+        let engine = Redis::new(&settings(&addrs.join(","), &[("MODE", "sentinel"), ("MIN_REPLICAS", "0")]));
+        let put = async || {
+            let mut commit = Commit::on(collection("a:x").shard);
+            commit.put(collection("a:x").item("x"), b"1".into());
+            let _ = engine.commit(commit).await;
+        };
+        // At the start, whoever answers first is believed.
+        let before = keys(&new);
+        while keys(&new) == before {
+            put().await;
+            assert!(begun.elapsed() < Duration::from_secs(20), "the newest word is not heard");
+        }
+        let () = old.run(&["FLUSHALL"]);
+        for _ in 0..50 {
+            put().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(keys(&old), 0);
+    }
 }

@@ -5,7 +5,7 @@ use authsession::engine::{Commit, Engine, redis::Redis};
 use crate::{
     certificates::Certificates,
     fixture::{collection, settings, shard},
-    harness::{RedisServer, free_port},
+    harness::{ANY_PORT, RedisServer},
 };
 
 struct TlsServer {
@@ -17,12 +17,11 @@ struct TlsServer {
 /// A server that speaks TLS. It asks for client certificates where `clients` is `yes`.
 fn tls_server(clients: &str) -> TlsServer {
     let certificates = Certificates::make();
-    let port = free_port().to_string();
     let file = |name| certificates.file(name);
     let (ca, certificate, key) = (file("ca.crt"), file("server.crt"), file("server.key"));
     let server = RedisServer::with(&[
         "--tls-port",
-        &port,
+        ANY_PORT,
         "--tls-ca-cert-file",
         &ca,
         "--tls-cert-file",
@@ -36,7 +35,8 @@ fn tls_server(clients: &str) -> TlsServer {
     let who = ["ACL", "SETUSER", "authsession", "on", ">open:sesame", "~test-*"].into_iter();
     let rights = ["+@read", "+@write", "+@scripting", "+@connection", "+wait", "+info"];
     let () = server.run(&who.chain(rights).collect::<Vec<_>>());
-    TlsServer { _server: server, addr: format!("127.0.0.1:{port}"), certificates }
+    let addr = format!("127.0.0.1:{}", server.option("tls-port"));
+    TlsServer { _server: server, addr, certificates }
 }
 
 async fn serves(addr: &str, options: &[(&str, &str)]) -> Result<(), String> {

@@ -99,6 +99,20 @@ impl Description {
         self.validate(&format!("/paths/{}/{method}/requestBody", escape(&template)), schema, body);
     }
 
+    /// The example of an operation's request body, and whether other bodies are what the description allows; nothing
+    /// for an operation that takes none.
+    pub fn body_of(&self, operation: &Operation) -> Option<(Value, impl Fn(&Value) -> bool + use<>)> {
+        let method = operation.method.to_lowercase();
+        let content =
+            &self.document["paths"][&operation.path][&method]["requestBody"]["content"]["application/json"];
+        let example = content["example"].clone();
+        let example = if example.is_null() { first_example(content)? } else { example };
+        let whole = json!({ "allOf": [content["schema"]], "components": self.document["components"] });
+        let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
+        let validator = options.should_validate_formats(true).build(&whole).expect("a schema");
+        Some((example, move |body: &Value| validator.is_valid(body)))
+    }
+
     fn template(&self, path: &str) -> Option<String> {
         let fits = |template: &str| {
             let (mut left, mut right) = (template.split('/'), path.split('/'));
@@ -135,6 +149,10 @@ impl Description {
         let faults: Vec<String> = validator.iter_errors(body).map(|fault| fault.to_string()).collect();
         assert!(faults.is_empty(), "{place}: {faults:?} in {body}");
     }
+}
+
+fn first_example(content: &Value) -> Option<Value> {
+    content["examples"].as_object()?.values().next().map(|example| example["value"].clone())
 }
 
 fn escape(segment: &str) -> String {

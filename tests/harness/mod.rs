@@ -1,15 +1,18 @@
 //! What black-box tests stand on: the whole service on free ports, a clock that the test sets, real stores, fake
 //! upstreams on real sockets, and the people who use the service as types. Start with [`App::start`].
 
-#![allow(dead_code, unreachable_pub, reason = "other test binaries use other parts of it")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "other test binaries use other parts of it")]
 
 pub mod actors;
 pub mod answer;
 pub mod app;
+pub mod certificates;
 pub mod clock;
 pub mod contract;
+pub mod crowd;
 pub mod feed;
 pub mod gateway;
+pub mod otlp;
 pub mod process;
 pub mod proxy;
 pub mod redis;

@@ -14,6 +14,9 @@ use super::{PATIENCE, Wire, eventually};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_authsession");
 
+/// Kills the process it is given when its own standard input ends, as it does when the tests are killed.
+const KEEPER: &str = "read line; kill -KILL $1";
+
 /// The binary with these settings (names without `AUTHSESSION_` unless they start with another known prefix) and
 /// nothing else in its environment.
 pub fn command(settings: &[(&str, &str)]) -> Command {
@@ -36,6 +39,7 @@ pub fn run(settings: &[(&str, &str)], arguments: &[&str]) -> Output {
 /// A running service process. Dropped, it is killed.
 pub struct Service {
     child: Child,
+    keeper: Child,
     log: Arc<Mutex<Vec<String>>>,
     stderr: Arc<Mutex<String>>,
     /// The way to it.
@@ -47,8 +51,27 @@ impl Service {
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let ports = [("PUBLIC_HTTP_ADDR", "127.0.0.1:0"), ("INTERNAL_HTTP_ADDR", "127.0.0.1:0")];
         let all: Vec<(&str, &str)> = ports.iter().chain(settings).copied().collect();
-        let mut child =
-            command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary");
+        Self::of(command(&all)).await
+    }
+
+    /// Starts it, allowed to have so many files open.
+    pub async fn start_with_files(files: usize, settings: &[(&str, &str)]) -> Self {
+        let ports = [("PUBLIC_HTTP_ADDR", "127.0.0.1:0"), ("INTERNAL_HTTP_ADDR", "127.0.0.1:0")];
+        let plain = command(&ports.iter().chain(settings).copied().collect::<Vec<_>>());
+        let mut limited = Command::new("/bin/sh");
+        limited.args(["-c", &format!("ulimit -n {files} && exec {BINARY}")]).env_clear();
+        limited.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+        Self::of(limited).await
+    }
+
+    /// Starts the service that `command` is, and waits until both listeners are ready.
+    pub async fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary");
+        let keeper = Command::new("/bin/sh")
+            .args(["-c", KEEPER, "keeper", &child.id().to_string()])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a shell");
         let (log, stderr) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<String>>::default());
         let (stdout, kept) = (child.stdout.take().expect("a pipe"), Arc::clone(&log));
         thread::spawn(move || {
@@ -62,7 +85,7 @@ impl Service {
             let _ = faults.read_to_string(&mut text);
             *kept.lock().unwrap() = text;
         });
-        let mut service = Self { child, log, stderr, wire: Wire::to("unknown", "unknown") };
+        let mut service = Self { child, keeper, log, stderr, wire: Wire::to("unknown", "unknown") };
         let public = service.address("public listener ready").await;
         let internal = service.address("internal listener ready").await;
         service.wire = Wire::to(&public, &internal);
@@ -120,8 +143,11 @@ impl Service {
 
     /// Kills it at once, and waits until it is gone.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // The keeper first: the number of a process that is gone may soon be another's.
+        for process in [&mut self.keeper, &mut self.child] {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 
     /// Waits for its end.

@@ -1,6 +1,7 @@
 //! Real Redis servers for tests: each in a temporary directory, on a free port, gone with the test process whatever
 //! ends it. Start with [`RedisServer::start`], or with [`RedisServer::shared`] and a [`fresh_prefix`].
 #![allow(dead_code, unused_imports, reason = "each test binary that includes this file uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "tests may read the environment: which server to test with")]
 
 #[path = "redis_cluster.rs"]
 mod cluster;
@@ -8,6 +9,7 @@ mod cluster;
 mod sentinels;
 
 use std::{
+    hash::{BuildHasher, Hasher, RandomState},
     io::{BufRead, BufReader},
     net::TcpListener,
     path::PathBuf,
@@ -23,10 +25,13 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use cluster::RedisCluster;
-pub(crate) use sentinels::RedisSentinels;
+pub(crate) use sentinels::{RedisSentinels, Sentinel};
 
 const INSTALL_HINT: &str =
     "these tests need redis-server 7.0 or later in the PATH (apt install redis-server)";
+
+/// Stands for a free port among a server's options.
+pub(crate) const ANY_PORT: &str = "any-port";
 
 /// Kills the server when its own standard input ends: the kernel closes that pipe when the test process dies, also by
 /// SIGKILL. (A parent-death signal would follow the thread that started the server, not the process.)
@@ -73,13 +78,16 @@ impl RedisServer {
         replica
     }
 
-    /// A server with more options, as on redis-server's command line.
+    /// A server with more options, as on redis-server's command line. [`ANY_PORT`] among them is a free one.
     pub(crate) fn with(options: &[&str]) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
-        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        // Somebody may take the free port before the server does: then it exits, and another port is tried.
+        let chosen = |&option: &&str| {
+            if option == ANY_PORT { free_port().to_string() } else { option.to_owned() }
+        };
+        // Somebody may take a free port before the server does: then it exits, and others are tried.
         for _ in 0..20 {
             let port = free_port();
+            let options: Vec<String> = options.iter().map(chosen).collect();
             if let Some(process) = launch(port, &options, &dir) {
                 return Self { port, options, dir, process: Mutex::new(Some(process)) };
             }
@@ -129,6 +137,12 @@ impl RedisServer {
         let done =
             tries.find(|tried| tried.as_ref().err().is_none_or(redis::RedisError::is_connection_refusal));
         done.expect("no interruption each time").expect("a connection to the test's Redis")
+    }
+
+    /// What the option called `name` is set to.
+    pub(crate) fn option(&self, name: &str) -> String {
+        let answer: Vec<String> = self.run(&["CONFIG", "GET", name]);
+        answer.into_iter().nth(1).expect("an option")
     }
 
     /// Runs one command on a connection of its own. Blocking.
@@ -208,17 +222,19 @@ pub(crate) fn fresh_prefix() -> String {
     format!("test-{}-{}:", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port that nobody listened on a moment ago. It lies below those that Linux gives to outgoing connections: one of
+/// these might take it while its server is down, and the server could not come back.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a bound address").port()
+    let random = || RandomState::new().build_hasher().finish() % 20_000;
+    let mut ports = std::iter::repeat_with(random).filter_map(|number| u16::try_from(12_000 + number).ok());
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
-/// Polls until `happened`, for at most ten seconds. Blocking.
+/// Polls until `happened`, for at most as long as a very busy machine may take. Blocking.
 pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let start = Instant::now();
     while !happened() {
-        assert!(start.elapsed() < Duration::from_secs(10), "waited too long until {what}");
+        assert!(start.elapsed() < Duration::from_secs(30), "waited too long until {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -231,7 +247,7 @@ fn launch(port: u16, options: &[String], dir: &TempDir) -> Option<Process> {
     let options = options.iter().map(String::as_str);
     let process = spawn(&fixed.into_iter().chain(more).chain(options).collect::<Vec<_>>(), dir);
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(10) {
+    while start.elapsed() < Duration::from_secs(30) {
         if is_up(port, process.pid) {
             return Some(process);
         }
@@ -244,10 +260,15 @@ fn launch(port: u16, options: &[String], dir: &TempDir) -> Option<Process> {
     None
 }
 
-/// `redis-server` with these arguments, in `dir`.
+/// Valkey, or another release of Redis, where `AUTHSESSION_TEST_REDIS_SERVER` names it.
+fn program() -> String {
+    std::env::var("AUTHSESSION_TEST_REDIS_SERVER").unwrap_or_else(|_unset| "redis-server".to_owned())
+}
+
+/// That program with these arguments, in `dir`.
 fn spawn(arguments: &[&str], dir: &TempDir) -> Process {
     let mut keeper = Command::new("sh")
-        .args(["-c", KEEPER, "keeper", "redis-server"])
+        .args(["-c", KEEPER, "keeper", &program()])
         .args(arguments)
         .current_dir(dir.path())
         .stdin(Stdio::piped())

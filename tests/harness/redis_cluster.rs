@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{RedisServer, free_port, wait_until};
+use super::{ANY_PORT, RedisServer, wait_until};
 
 const SLOTS: usize = 16_384;
 
@@ -10,19 +10,35 @@ const SLOTS: usize = 16_384;
 pub(crate) struct RedisCluster {
     servers: Vec<RedisServer>,
     masters: usize,
+    /// Where they speak TLS; empty where they do not.
+    tls: Vec<u16>,
 }
 
 impl RedisCluster {
     /// So many masters and, in turn for each, so many replicas; each master that has one acknowledges writes with it.
     pub(crate) fn start(masters: usize, replicas: usize) -> Self {
-        let servers: Vec<RedisServer> = (0..masters + replicas).map(|_| node()).collect();
-        let cluster = Self { servers, masters };
-        let first = &cluster.servers[0];
+        let servers: Vec<RedisServer> = (0..masters + replicas).map(|_| node(&[])).collect();
+        Self { servers, masters, tls: Vec::new() }.meet()
+    }
+
+    /// The same, whose servers speak TLS with one another and with clients, and ask for certificates. `files` are those
+    /// of the authority, the certificate and its key. Their plain ports are the harness's way in.
+    pub(crate) fn over_tls(masters: usize, replicas: usize, files: &[String; 3]) -> Self {
+        let [ca, certificate, key] = files;
+        let ours = ["--tls-port", ANY_PORT, "--tls-ca-cert-file", ca, "--tls-cert-file", certificate];
+        let more = ["--tls-key-file", key, "--tls-cluster", "yes", "--tls-replication", "yes"];
+        let options = [&ours[..], &more].concat();
+        let servers: Vec<RedisServer> = (0..masters + replicas).map(|_| node(&options)).collect();
+        let tls = servers.iter().map(|server| server.option("tls-port").parse().expect("a port")).collect();
+        Self { servers, masters, tls }.meet()
+    }
+
+    fn meet(self) -> Self {
+        let (masters, cluster) = (self.masters, self);
         for (at, server) in cluster.servers.iter().enumerate() {
             let () = server.run(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
-            let bus = bus_port(server);
-            let () = first.run(&["CLUSTER", "MEET", "127.0.0.1", &server.port().to_string(), &bus]);
         }
+        cluster.introduce();
         for (at, master) in cluster.masters().iter().enumerate() {
             let (from, to) = (SLOTS * at / masters, SLOTS * (at + 1) / masters - 1);
             let () = master.run(&["CLUSTER", "ADDSLOTSRANGE", &from.to_string(), &to.to_string()]);
@@ -35,6 +51,26 @@ impl RedisCluster {
         }
         cluster.wait_until_whole();
         cluster
+    }
+
+    /// Makes all servers known to one another.
+    fn introduce(&self) {
+        let mut looks = 0;
+        wait_until("the servers know one another", || {
+            if looks % 200 == 0 {
+                // A handshake that takes too long on a busy machine is given up: then they have to meet once more.
+                for (at, server) in self.servers.iter().enumerate() {
+                    let bus = server.option("cluster-port");
+                    let port = self.tls.get(at).copied().unwrap_or_else(|| server.port()).to_string();
+                    let () = self.servers[0].run(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+                }
+            }
+            looks += 1;
+            self.servers.iter().all(|server| {
+                let nodes: String = server.run(&["CLUSTER", "NODES"]);
+                nodes.lines().count() == self.servers.len() && !nodes.contains("handshake")
+            })
+        });
     }
 
     /// Three masters with a replica each, which the tests of this binary share while at least one of them runs.
@@ -66,6 +102,12 @@ impl RedisCluster {
     /// All servers, comma-separated.
     pub(crate) fn addr(&self) -> String {
         self.servers.iter().map(RedisServer::addr).collect::<Vec<_>>().join(",")
+    }
+
+    /// All servers as they are met over TLS, comma-separated.
+    pub(crate) fn tls_urls(&self) -> String {
+        let urls = self.tls.iter().map(|port| format!("rediss://127.0.0.1:{port}"));
+        urls.collect::<Vec<_>>().join(",")
     }
 
     /// Runs one command, whose key comes second, on the master that has it. Blocking.
@@ -123,21 +165,16 @@ fn key_of(master: &RedisServer) -> String {
     keys.next().expect("a key in a slot of this master")
 }
 
-fn node() -> RedisServer {
-    let bus = free_port().to_string();
-    RedisServer::with(&[
+fn node(more: &[&str]) -> RedisServer {
+    let all = [
         "--cluster-enabled",
         "yes",
         "--cluster-port",
-        &bus,
+        ANY_PORT,
         "--cluster-node-timeout",
         "1500",
         "--cluster-allow-replica-migration",
         "no",
-    ])
-}
-
-fn bus_port(server: &RedisServer) -> String {
-    let answer: Vec<String> = server.run(&["CONFIG", "GET", "cluster-port"]);
-    answer[1].clone()
+    ];
+    RedisServer::with(&[&all, more].concat())
 }

@@ -1,10 +1,16 @@
 //! A real master with replicas, watched by real sentinels, for tests.
 
-use std::{fmt::Write as _, thread};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
+};
 
 use tempfile::TempDir;
 
-use super::{Process, RedisServer, connect, free_port, log, query, send_signal, spawn, wait_until};
+use super::{
+    Process, RedisServer, connect, free_port, has_exited, log, query, send_signal, spawn, wait_until,
+};
 
 /// Three sentinels and the servers that they watch, under the name `mymaster`. Dropped, all are killed.
 pub(crate) struct RedisSentinels {
@@ -12,7 +18,8 @@ pub(crate) struct RedisSentinels {
     sentinels: Vec<Sentinel>,
 }
 
-struct Sentinel {
+/// One sentinel. Dropped, it is killed.
+pub(crate) struct Sentinel {
     port: u16,
     dir: TempDir,
     process: Option<Process>,
@@ -28,21 +35,37 @@ impl RedisSentinels {
             let replica = RedisServer::replica_of(&servers[0]);
             servers.push(replica);
         }
-        let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(port)).collect();
+        let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::watching(port, 0)).collect();
         let watched = Self { servers, sentinels };
         wait_until("the sentinels know everybody", || {
             watched.sentinels.iter().all(|sentinel| {
                 let info = sentinel.ask::<String>(&["INFO", "sentinel"]).unwrap_or_default();
-                info.contains(&format!("status=ok,address=127.0.0.1:{port},slaves={replicas},sentinels=3"))
+                // On a busy machine there may have been a failover already.
+                info.contains("status=ok") && info.contains(&format!(",slaves={replicas},sentinels=3"))
             })
         });
         watched
     }
 
+    /// A master with one replica, which the tests of this binary share while at least one of them runs.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<RedisSentinels>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let watched = Arc::new(Self::start(1));
+            *shared = Arc::downgrade(&watched);
+            watched
+        })
+    }
+
     /// The sentinels, comma-separated.
     pub(crate) fn addr(&self) -> String {
-        let addrs = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port));
-        addrs.collect::<Vec<_>>().join(",")
+        self.sentinels.iter().map(Sentinel::addr).collect::<Vec<_>>().join(",")
+    }
+
+    /// Every server, the one first that was the master at the start.
+    pub(crate) fn servers(&self) -> &[RedisServer] {
+        &self.servers
     }
 
     /// The server that a sentinel calls the master now.
@@ -50,6 +73,12 @@ impl RedisSentinels {
         let (_, port): (String, u16) =
             self.sentinels[1].ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"]).expect("a master");
         self.servers.iter().find(|server| server.port() == port).expect("one of ours")
+    }
+
+    /// A server that is not the master now.
+    pub(crate) fn replica(&self) -> &RedisServer {
+        let master = self.master().port();
+        self.servers.iter().find(|server| server.port() != master).expect("a replica")
     }
 
     /// Asks the sentinels to make another server the master, and waits until they have.
@@ -68,19 +97,36 @@ impl RedisSentinels {
 }
 
 impl Sentinel {
-    fn start(master: u16) -> Self {
+    /// Which takes the server on this port for the master since this epoch.
+    pub(crate) fn watching(master: u16, epoch: u64) -> Self {
+        // Somebody may take the free port before the sentinel does: then it exits, and another port is tried.
+        let started = (0..20).find_map(|_| Self::launch(master, epoch));
+        started.expect("a sentinel that starts")
+    }
+
+    /// The sentinel, once it answers; nothing when it exited instead.
+    fn launch(master: u16, epoch: u64) -> Option<Self> {
         let dir = TempDir::new().expect("a temporary directory");
         let port = free_port();
         let mut config =
             format!("port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n");
-        for option in ["down-after-milliseconds mymaster 1000", "failover-timeout mymaster 4000"] {
+        let epoch = format!("config-epoch mymaster {epoch}");
+        for option in ["down-after-milliseconds mymaster 1000", "failover-timeout mymaster 4000", &epoch] {
             writeln!(config, "sentinel {option}").expect("a string takes everything");
         }
         std::fs::write(dir.path().join("sentinel.conf"), config).expect("a file");
-        let process = Some(spawn(&["sentinel.conf", "--sentinel"], &dir));
-        let sentinel = Self { port, dir, process };
-        wait_until("the sentinel answers", || sentinel.ask::<String>(&["PING"]).is_ok());
-        sentinel
+        let process = spawn(&["sentinel.conf", "--sentinel"], &dir);
+        let pid = process.pid;
+        let sentinel = Self { port, dir, process: Some(process) };
+        let ours = format!("process_id:{pid}\r\n");
+        let answers = || sentinel.ask::<String>(&["INFO", "server"]).is_ok_and(|info| info.contains(&ours));
+        wait_until("the sentinel answers", || answers() || has_exited(pid));
+        answers().then_some(sentinel)
+    }
+
+    /// `127.0.0.1:port`.
+    pub(crate) fn addr(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {

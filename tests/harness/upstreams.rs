@@ -166,6 +166,12 @@ impl MailService {
         mailbox.iter().rfind(|letter| letter.email == email).map(|letter| letter.code.clone())
     }
 
+    /// The code that was mailed for this challenge.
+    pub fn code_of(&self, challenge: &str) -> Option<String> {
+        let mailbox = self.mailbox.lock().unwrap();
+        mailbox.iter().rfind(|letter| letter.challenge_id == challenge).map(|letter| letter.code.clone())
+    }
+
     /// How many deliveries `email` has had.
     pub fn count_for(&self, email: &str) -> usize {
         self.mailbox.lock().unwrap().iter().filter(|letter| letter.email == email).count()

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::harness::{App, Listener, Setup, Store, eventually, redis::RedisServer};
+use crate::harness::{
+    App, Listener, Setup, Store, eventually,
+    redis::{RedisCluster, RedisServer},
+};
 
 async fn a_running_service_is_healthy_and_ready_on_both_listeners(store: Store) {
     let app = App::start(store).await;
@@ -72,6 +75,38 @@ async fn one_forbidden_command_hides_no_warning() {
             assert_eq!(warning().await, None);
         }
     }
+}
+
+/// A cluster of which one master is away: its other users are served, so this is told, and is no reason to take the
+/// service away; another instance would meet the same cluster. A cluster that serves nobody is one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_master_of_a_cluster_is_a_warning_and_a_cluster_that_is_down_is_not_ready() {
+    let cluster = Arc::new(tokio::task::block_in_place(|| RedisCluster::start(3, 0)));
+    let coverage = |whole| {
+        for server in &cluster.masters()[..2] {
+            let () = server.run(&["CONFIG", "SET", "cluster-require-full-coverage", whole]);
+        }
+    };
+    coverage("no");
+    let setup = Setup::on(Store::Cluster).cluster(&cluster).set("REDIS_MIN_REPLICAS", "0");
+    let app = setup.set("REDIS_OPERATION_TIMEOUT", "300ms").start().await;
+    let ready = async || app.get(Listener::Public, "/readyz").await;
+    let says = async |status, body: &Value| {
+        eventually("it says so", async || {
+            let answer = ready().await;
+            (answer.status == status && (status != 200 || answer.json() == *body)).then_some(())
+        })
+        .await;
+    };
+    says(200, &json!({ "status": "ok" })).await;
+    cluster.masters()[2].pause();
+    let warning = "store: 1 of 3 Redis masters do not serve";
+    says(200, &json!({ "status": "ok", "warnings": [warning] })).await;
+    // From when on the others know it, they serve nobody.
+    coverage("yes");
+    says(503, &Value::Null).await;
+    cluster.masters()[2].resume();
+    says(200, &json!({ "status": "ok" })).await;
 }
 
 on_every_store! {

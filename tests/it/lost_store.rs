@@ -1,6 +1,6 @@
 //! A Redis that came back empty: what is done from then on must be found by every replica.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use crate::harness::{App, Setup, Store, Visitor, actors::Operator, eventually, redis::RedisServer};
 
@@ -16,7 +16,9 @@ async fn a_store_that_came_back_empty_gets_its_secrets_again() {
     let app = Setup::on(Store::Redis).server(&server).unset("CODE_SECRET").start().await;
     app.visitor("before@example.com").log_in().await;
     server.run::<String>(&["FLUSHALL"]);
+    let emptied = Instant::now();
     kept_secrets_are_back(&app, &server).await;
+    eprintln!("an emptied store: it has its secrets again after {:?}", emptied.elapsed());
     let session = app.visitor("pilot@example.com").log_in().await;
 
     let replica = app.replica().await;

@@ -36,6 +36,7 @@ async fn a_revoke_that_the_gateway_cannot_be_told_of_is_a_503_and_heals(store: S
     gateway.pause();
     let started = Instant::now();
     app.operator().revoke(&session).await.unavailable();
+    eprintln!("a frozen gateway Redis: 503 after {:?}", started.elapsed());
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     // The truth is written, and a repeat does not claim more than is so.
     assert_eq!(app.operator().status_of(&session).await, "revoked");
@@ -43,6 +44,7 @@ async fn a_revoke_that_the_gateway_cannot_be_told_of_is_a_503_and_heals(store: S
     gateway.resume();
     let back = Instant::now();
     app.gateway().hears(&session, "revoked").await;
+    eprintln!("a frozen gateway Redis: the gateway knows {:?} after it is back", back.elapsed());
     assert!(back.elapsed() < Duration::from_secs(4), "repaired after {:?}", back.elapsed());
     let again = until_available(async || app.operator().revoke(&session).await).await;
     assert_eq!(again.ok()["outcome"], "already_revoked");
@@ -56,7 +58,9 @@ async fn a_killed_gateway_redis_learns_what_it_missed(store: Store) {
     app.operator().revoke(&ended).await.unavailable();
     let missed = pilot.log_in().await;
     gateway.restart();
+    let back = Instant::now();
     app.gateway().hears(&ended, "revoked").await;
+    eprintln!("a killed gateway Redis: the gateway knows {:?} after it is back", back.elapsed());
     app.gateway().hears(&missed, "active").await;
     app.gateway().was_told(&kept, "active").await;
 }
@@ -142,6 +146,7 @@ async fn while_the_store_is_paused_every_call_is_a_503_in_time() {
     server.pause();
     let started = Instant::now();
     everything_is_unavailable(&app, &pilot, &waiting, &session).await;
+    eprintln!("a frozen store: 11 calls, one after the other took {:?}", started.elapsed());
     assert!(started.elapsed() < Duration::from_secs(20), "{:?} for 9 calls", started.elapsed());
     server.resume();
     let (challenge, code) = &waiting;

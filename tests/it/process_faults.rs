@@ -98,6 +98,8 @@ async fn until_killed(service: &Service, mail: &MailService, kill: impl FnOnce()
 /// Everything acknowledged is there, and the gateway has been told of every end.
 async fn nothing_is_lost(service: &Service, said: &Acknowledged) {
     let operator = Operator::new(&service.wire);
+    let (opened, revoked, blocked) = (said.opened.len(), said.revoked.len(), said.blocked.len());
+    eprintln!("killed: {opened} logins, {revoked} revokes, {blocked} blocks acknowledged");
     for (id, key) in &said.opened {
         let session = operator.session(id).await;
         assert_eq!(session["client_public_key"], *key);

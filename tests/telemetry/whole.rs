@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use authsession::{app, base::World, config::Config, telemetry::prepare};
+use authsession::{app, base::World, config::Config, http::Peer, telemetry::prepare};
 use axum::{
     body::Body,
     http::{Request, StatusCode},
@@ -37,7 +37,7 @@ async fn send(traceparent: Option<&str>) -> Vec<String> {
     }
     let request = request.body(Body::from(r#"{"email":"pilot@example.com"}"#)).unwrap();
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let response = service.public.answer(request, peer).await.unwrap();
+    let response = service.public.answer(request, Peer::direct(peer)).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let received = [users.received(), mail.received()].concat();
     received.iter().map(|request| request.header("traceparent").to_owned()).collect()

@@ -18,8 +18,8 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("session", &["base", "engine", "http", "users"]),
     ("gateway", &["base", "engine", "http", "session"]),
     ("challenge", &["base", "engine", "http", "mail", "session", "users"]),
-    ("serve", &["app", "config", "http"]),
-    ("healthcheck", &["http"]),
+    ("serve", &["app", "base", "config", "http"]),
+    ("healthcheck", &["http", "serve"]),
     ("main", &["app", "base", "config", "gateway", "healthcheck", "http", "serve", "telemetry"]),
 ];
 

@@ -12,8 +12,10 @@ mod documents;
 mod homes;
 mod imports;
 mod paths;
+mod reliability;
 mod sizes;
 mod source;
+mod supply;
 mod unfinished;
 mod words;
 

@@ -13,7 +13,7 @@ use super::{
 #[test]
 fn nothing_is_unfinished_and_no_test_is_switched_off() {
     let mut complaints = Vec::new();
-    for path in files("src", ".rs").into_iter().chain(files("tests", ".rs")) {
+    for path in ["src", "tests", "benches"].into_iter().flat_map(|folder| files(folder, ".rs")) {
         let mut search = Search { path: &path, complaints: &mut complaints };
         for item in &everything_in(&path) {
             search.visit_item(item);
@@ -24,7 +24,8 @@ fn nothing_is_unfinished_and_no_test_is_switched_off() {
 
 #[test]
 fn every_file_says_first_what_it_is() {
-    let silent = files("src", ".rs").into_iter().filter(|path| !read(path).starts_with("//! "));
+    let files = ["src", "benches"].into_iter().flat_map(|folder| files(folder, ".rs"));
+    let silent = files.filter(|path| !read(path).starts_with("//! "));
     none("files that do not open with `//! `", silent);
 }
 

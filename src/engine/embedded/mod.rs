@@ -164,8 +164,8 @@ impl Engine for Embedded {
         Ok(waiting.first().map(|_| OUTBOX_OF_ALL).into_iter().collect())
     }
 
-    async fn ready(&self) -> Result<(), Unavailable> {
-        self.write(Work::Probe).await.map(|_| ())
+    async fn ready(&self) -> Result<Vec<String>, Unavailable> {
+        self.write(Work::Probe).await.map(|_| Vec::new())
     }
 }
 

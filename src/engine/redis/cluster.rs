@@ -8,11 +8,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{
-    FutureExt as _,
-    future::{join_all, select_ok},
-};
-use redis::{ConnectionAddr, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use futures_util::future::join_all;
+use redis::{ConnectionAddr, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, cmd};
 use tokio::{
     sync::{Notify, watch},
     task::yield_now,
@@ -107,11 +104,22 @@ impl Cluster {
         }
     }
 
-    /// The first good answer of any server that has slots.
-    pub(super) async fn any(&self, call: &Arc<Call>, until: Instant) -> RedisResult<Value> {
+    /// How many of the servers that have slots do not serve, and how many there are; an error where none does. Asked
+    /// for a key, since a server of a cluster that is down answers a `PING` all the same.
+    pub(super) async fn silent(&self, until: Instant) -> RedisResult<(usize, usize)> {
+        let key = format!("{}ready", self.known.settings.key_prefix());
+        let mut exists = cmd("EXISTS");
+        exists.arg(&key);
+        let call = Arc::new(Call::command(key, exists));
         let servers = self.servers(until).await?;
-        let asked = servers.iter().map(|node| node.call(How::Read(Way::Fast), call, false, until).boxed());
-        Ok(select_ok(asked).await?.0)
+        let asked = servers.iter().map(|node| node.call(How::Read(Way::Fast), &call, false, until));
+        let answers = join_all(asked).await;
+        let is_alive = |answer: &&RedisResult<Value>| answer.as_ref().err().is_none_or(is_redirection);
+        let silent = servers.len() - answers.iter().filter(is_alive).count();
+        match answers.into_iter().find_map(Result::err) {
+            Some(error) if silent == servers.len() => Err(error),
+            Some(_) | None => Ok((silent, servers.len())),
+        }
     }
 
     /// The servers that have slots now.
@@ -194,6 +202,12 @@ impl Cluster {
         }
         Err(error)
     }
+}
+
+/// Whether another server has the slot: whoever knows that takes part in the cluster.
+fn is_redirection(error: &RedisError) -> bool {
+    let kind = error.kind();
+    kind == ErrorKind::Server(ServerErrorKind::Moved) || kind == ErrorKind::Server(ServerErrorKind::Ask)
 }
 
 impl Known {

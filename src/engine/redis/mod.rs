@@ -152,9 +152,15 @@ impl Engine for Redis {
     }
 
     async fn count(&self, collection: &Collection) -> Result<u64, Unavailable> {
-        let (key, mut command) = (self.names.collection(collection), cmd("HLEN"));
-        command.arg(&key);
-        self.servers.read(Way::Fast, Call::command(key, command)).await
+        self.servers.read(Way::Fast, self.count_call(collection)).await
+    }
+
+    async fn count_lasting(&self, collection: &Collection) -> Result<u64, Unavailable> {
+        if !self.replicated {
+            return self.count(collection).await;
+        }
+        let mark = self.names.mark(collection.shard);
+        self.servers.write(self.count_call(collection).marked(mark)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Verdict, Unavailable> {
@@ -215,12 +221,18 @@ impl Engine for Redis {
         Ok(shards.into_iter().map(|shard| self.outbox_of(shard)).collect())
     }
 
-    async fn ready(&self) -> Result<(), Unavailable> {
+    async fn ready(&self) -> Result<Vec<String>, Unavailable> {
         self.servers.ready().await
     }
 }
 
 impl Redis {
+    fn count_call(&self, collection: &Collection) -> Call {
+        let (key, mut command) = (self.names.collection(collection), cmd("HLEN"));
+        command.arg(&key);
+        Call::command(key, command)
+    }
+
     /// Reads `group`, items of one collection.
     fn get_call(&self, group: &[Item]) -> Option<Call> {
         let (key, mut command) = (self.names.collection(&group.first()?.collection), cmd("HMGET"));

@@ -1,27 +1,40 @@
 //! Follows the sentinels: which server is the master now.
 //!
 //! A failover breaks no connection by itself: the old master may live on, cut off or not told yet, and would go on to
-//! answer with what was true before. So one task asks a sentinel several times a second, and every connection to a
+//! answer with what was true before. So every sentinel is asked several times a second, and every connection to a
 //! server that is the master no longer is given up.
+//!
+//! Sentinels tell one another of a failover only within seconds. So the one with the newest epoch is believed: whoever
+//! asked another would meanwhile read from the old master what is not so any more.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use redis::{ConnectionAddr, RedisError, RedisResult, Value, cmd};
+use futures_util::future::join_all;
+use redis::{ConnectionAddr, RedisError, RedisResult, Value, cmd, from_redis_value};
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Settings,
     address::sibling,
+    lane::commands,
     settings::Role,
     topology::{Dialed, dial, failed},
 };
 
-/// How often a sentinel is asked.
+/// How often each sentinel is asked.
 const INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long the last word of a sentinel counts that has gone silent: longer than the others take to hear of it.
+const REMEMBERED: Duration = Duration::from_secs(5);
 
 /// What the sentinels say. Clones share it; the asking ends with the last of them.
 #[derive(Clone)]
@@ -29,6 +42,17 @@ pub(super) struct Sentinels {
     settings: Arc<Settings>,
     named: watch::Receiver<Named>,
     _watch: Arc<DropGuard>,
+}
+
+/// What one sentinel said last.
+#[derive(Clone)]
+enum Word {
+    /// Nothing yet.
+    None,
+    /// This is the master since this epoch.
+    Master(u64, ConnectionAddr),
+    /// It does not answer, or knows no such master.
+    Silent(String),
 }
 
 #[derive(Clone)]
@@ -46,7 +70,7 @@ impl Sentinels {
     pub(super) fn open(settings: Arc<Settings>) -> Self {
         let (named, watched) = watch::channel(Named::Soon);
         let stop = CancellationToken::new();
-        let watch = keep_asking(Arc::clone(&settings), named);
+        let watch = keep_asking_all(Arc::clone(&settings), named);
         tokio::spawn(stop.clone().run_until_cancelled_owned(watch));
         Self { settings, named: watched, _watch: Arc::new(stop.drop_guard()) }
     }
@@ -76,27 +100,63 @@ impl Sentinels {
     }
 }
 
-/// Asks one sentinel again and again; another one where it does not answer, or knows no master.
-async fn keep_asking(settings: Arc<Settings>, named: watch::Sender<Named>) {
+/// Asks every sentinel again and again, and tells whom the newest word names.
+async fn keep_asking_all(settings: Arc<Settings>, named: watch::Sender<Named>) {
+    let words = Mutex::new(vec![Word::None; settings.places().len()]);
+    let (words, named) = (&words, &named);
+    let asked = settings.places().iter().enumerate().map(|(at, sentinel)| {
+        let tell = move |word| {
+            let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(last) = words.get_mut(at) {
+                *last = word;
+            }
+            named.send_if_modified(|named| judge(&words, named));
+        };
+        keep_asking(&settings, sentinel, tell)
+    });
+    join_all(asked).await;
+}
+
+/// Whether `named` changes by what the sentinels said last. A master once named stays so until another is.
+fn judge(words: &[Word], named: &mut Named) -> bool {
+    let newest = words.iter().filter_map(|word| match word {
+        Word::Master(epoch, place) => Some((epoch, place)),
+        Word::None | Word::Silent(_) => None,
+    });
+    if let Some((_, place)) = newest.max_by_key(|(epoch, _)| **epoch) {
+        let news = !matches!(named, Named::Master(now) if now == place);
+        if news {
+            *named = Named::Master(place.clone());
+        }
+        return news;
+    }
     let mut causes = String::new();
-    for sentinel in settings.places().iter().cycle() {
-        let cause = match ask_until_it_fails(&settings, sentinel, &named).await {
+    for word in words {
+        match word {
+            // Writing to a string cannot fail.
+            Word::Silent(cause) => drop(write!(causes, "; {cause}")),
+            Word::None | Word::Master(..) => return false,
+        }
+    }
+    let never = !matches!(named, Named::Master(_));
+    if never {
+        *named = Named::Nobody(failed(&format!("no sentinel names the master{causes}")));
+    }
+    never
+}
+
+/// Asks one sentinel again and again.
+async fn keep_asking(settings: &Settings, sentinel: &ConnectionAddr, tell: impl Fn(Word)) {
+    let mut heard = None;
+    loop {
+        let cause = match ask_until_it_fails(settings, sentinel, (&tell, &mut heard)).await {
             Ok(()) => "it names no such master".to_owned(),
             Err(error) => error.to_string(),
         };
-        // Writing to a string cannot fail.
-        let _ = write!(causes, "; {sentinel}: {cause}");
-        if Some(sentinel) == settings.places().last() {
-            named.send_if_modified(|named| {
-                let never = !matches!(named, Named::Master(_));
-                if never {
-                    *named = Named::Nobody(failed(&format!("no sentinel names the master{causes}")));
-                }
-                never
-            });
-            causes.clear();
-            sleep(INTERVAL).await;
+        if heard.is_none_or(|heard: Instant| heard.elapsed() > REMEMBERED) {
+            tell(Word::Silent(format!("{sentinel}: {cause}")));
         }
+        sleep(INTERVAL).await;
     }
 }
 
@@ -104,26 +164,31 @@ async fn keep_asking(settings: Arc<Settings>, named: watch::Sender<Named>) {
 async fn ask_until_it_fails(
     settings: &Settings,
     sentinel: &ConnectionAddr,
-    named: &watch::Sender<Named>,
+    (tell, heard): (&impl Fn(Word), &mut Option<Instant>),
 ) -> RedisResult<()> {
-    // One that is frozen must leave time for the others.
     let patience = settings.operation_timeout() / 3;
     let late = |_| failed("it does not answer");
     let dialed = dial(settings, sentinel, Role::Sentinel, CancellationToken::new());
     let mut dialed = timeout(patience, dialed).await.map_err(late)??;
-    let mut ask = cmd("SENTINEL");
-    ask.arg("GET-MASTER-ADDR-BY-NAME").arg(settings.sentinel_master());
+    let ask = |what: &str| {
+        let mut ask = cmd("SENTINEL");
+        ask.arg(what).arg(settings.sentinel_master());
+        ask
+    };
+    // In one go: the epoch is that of the address.
+    let both = commands([ask("GET-MASTER-ADDR-BY-NAME"), ask("MASTER")]);
     loop {
-        let answer = timeout(patience, ask.query_async::<Option<(String, u16)>>(&mut dialed.wire));
-        let Some((host, port)) = answer.await.map_err(late)?? else { return Ok(()) };
-        let place = sibling(sentinel, &host, port);
-        named.send_if_modified(|named| {
-            let news = !matches!(named, Named::Master(now) if *now == place);
-            if news {
-                *named = Named::Master(place);
-            }
-            news
-        });
+        let answers: Vec<RedisResult<Value>> =
+            timeout(patience, both.query_async(&mut dialed.wire)).await.map_err(late)??;
+        let mut answers = answers.into_iter();
+        let place = answers.next().unwrap_or(Ok(Value::Nil))?;
+        let Some((host, port)) = from_redis_value::<Option<(String, u16)>>(place)? else { return Ok(()) };
+        let about: RedisResult<HashMap<String, String>> =
+            answers.next().unwrap_or(Ok(Value::Nil)).and_then(|about| Ok(from_redis_value(about)?));
+        // One that may not be asked this is believed where no other knows better.
+        let epoch = about.ok().and_then(|about| about.get("config-epoch")?.parse().ok()).unwrap_or_default();
+        tell(Word::Master(epoch, sibling(sentinel, &host, port)));
+        *heard = Some(Instant::now());
         sleep(INTERVAL).await;
     }
 }

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::base::Unavailable;
 
+/// How long one who asks whether all is well waits for the last server of a cluster: supervisors wait a second.
+const LONGEST_LOOK: Duration = Duration::from_millis(800);
+
 /// One Redis, however many servers it has.
 pub struct Servers {
     dependency: &'static str,
@@ -153,15 +156,21 @@ impl Servers {
         self.said(server.calls(How::Read(way), &calls, self.deadline()).await)
     }
 
-    /// Whether it answers: of a cluster, whether any server does that has slots.
-    pub async fn ready(&self) -> Result<(), Unavailable> {
-        let until = self.deadline();
-        let ping = Arc::new(Call::command("", cmd("PING")));
-        let answer = match &self.routes {
-            Routes::One(node) => node.call(How::Read(Way::Fast), &ping, false, until).await,
-            Routes::Many(cluster) => cluster.any(&ping, until).await,
-        };
-        self.said(answer.map(drop))
+    /// Whether it answers; of a cluster, whether any server serves that has slots. The rest is a warning: the users of
+    /// the others are served, and another replica of this service would meet the same cluster.
+    pub async fn ready(&self) -> Result<Vec<String>, Unavailable> {
+        let until = Instant::now() + self.patience.min(LONGEST_LOOK);
+        match &self.routes {
+            Routes::One(node) => {
+                let ping = Arc::new(Call::command("", cmd("PING")));
+                self.said(node.call(How::Read(Way::Fast), &ping, false, until).await.map(|_pong| Vec::new()))
+            }
+            Routes::Many(cluster) => {
+                let (silent, all) = self.said(cluster.silent(until).await)?;
+                let warning = format!("{}: {silent} of {all} Redis masters do not serve", self.dependency);
+                Ok((silent > 0).then_some(warning).into_iter().collect())
+            }
+        }
     }
 
     /// `cause`, as the caller is to see it.

@@ -14,6 +14,10 @@ use crate::base::{Secret, settings::Reader, use_ring};
 const TIMEOUT: Duration = Duration::from_millis(500);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DATABASES: RangeInclusive<u64> = 0..=16_383;
+/// Where the store's Redis is, and the gateway's: each in a variable or in a file.
+const STORE: (&str, &str) = ("AUTHSESSION_REDIS_ADDR", "AUTHSESSION_REDIS_ADDR_FILE");
+const GATEWAY: (&str, &str) = ("AUTHSESSION_GATEWAY_REDIS_ADDR", "AUTHSESSION_GATEWAY_REDIS_ADDR_FILE");
+
 const REPLICAS: RangeInclusive<u64> = 0..=100;
 
 const MODES: [(&str, Mode); 3] =
@@ -30,7 +34,8 @@ pub struct Options {
     tls: Tls,
     key_prefix: String,
     operation_timeout: Duration,
-    min_replicas: u64,
+    /// Where it is set.
+    min_replicas: Option<u64>,
 }
 
 /// How to reach one Redis.
@@ -51,6 +56,16 @@ pub(super) enum Mode {
     Cluster,
 }
 
+impl Mode {
+    /// How many replicas must have a change, where nothing else is said.
+    const fn min_replicas(self) -> u64 {
+        match self {
+            Self::Standalone => 0,
+            Self::Sentinel | Self::Cluster => 1,
+        }
+    }
+}
+
 /// Who is spoken to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -68,12 +83,21 @@ impl Options {
         if mode == Mode::Cluster && db != 0 {
             reader.fault("AUTHSESSION_REDIS_DB takes 0 in a cluster, which has no other");
         }
-        let default_replicas = u64::from(mode != Mode::Standalone);
+        reader.declare_default("AUTHSESSION_REDIS_MIN_REPLICAS", mode.min_replicas());
+        let replicas = |text: &str| text.parse().ok().filter(|number| REPLICAS.contains(number));
         Self {
             mode,
             sentinel_master: reader.text_or("AUTHSESSION_REDIS_SENTINEL_MASTER", "mymaster"),
-            username: reader.text("AUTHSESSION_REDIS_USERNAME"),
-            password: reader.text("AUTHSESSION_REDIS_PASSWORD").map(Secret::new),
+            username: reader.secret(
+                ("AUTHSESSION_REDIS_USERNAME", "AUTHSESSION_REDIS_USERNAME_FILE"),
+                "text",
+                |text| Some(text.to_owned()),
+            ),
+            password: reader.secret(
+                ("AUTHSESSION_REDIS_PASSWORD", "AUTHSESSION_REDIS_PASSWORD_FILE"),
+                "text",
+                |text| Some(Secret::new(text)),
+            ),
             db: db.try_into().unwrap_or_default(),
             tls: Tls::read(reader),
             key_prefix: read_prefix(reader),
@@ -82,13 +106,19 @@ impl Options {
                 TIMEOUT,
                 LONGEST_TIMEOUT,
             ),
-            min_replicas: reader.number("AUTHSESSION_REDIS_MIN_REPLICAS", default_replicas, REPLICAS),
+            min_replicas: reader.optional(
+                "AUTHSESSION_REDIS_MIN_REPLICAS",
+                "a whole number from 0 to 100",
+                replicas,
+            ),
         }
     }
 
-    /// These options with the address in the variable `name`; nothing where that is unset or bad.
-    pub fn at(&self, reader: &mut Reader, name: &'static str) -> Option<Settings> {
-        let address = reader.optional(name, ADDRESS_TAKES, Address::parse)?;
+    /// These options with the address in the variable `name`, or in the file that the other one names, since an address
+    /// may hold a password; nothing where neither is set, or what is there is bad.
+    fn at(&self, reader: &mut Reader, names: (&'static str, &'static str)) -> Option<Settings> {
+        let address = reader.secret(names, ADDRESS_TAKES, Address::parse)?;
+        let (name, _) = names;
         let several = address.places.len() > 1;
         match self.mode {
             Mode::Standalone if several => {
@@ -109,12 +139,18 @@ impl Options {
         Some(Settings { address, options: self.clone() })
     }
 
-    /// As [`Self::at`], for a Redis of the gateway's own, which may be of another kind. A lone server has no replicas to
-    /// wait for, whatever the store's has.
-    pub fn elsewhere_at(&self, reader: &mut Reader, name: &'static str) -> Option<Settings> {
+    /// With the store's address; nothing where there is none, which means the embedded store.
+    pub fn for_the_store(&self, reader: &mut Reader) -> Option<Settings> {
+        self.at(reader, STORE)
+    }
+
+    /// With the address of a Redis of the gateway's own, which may be of another kind. A lone server has no replicas to
+    /// wait for, whatever the store's has; any other has one, where nothing else is said; a cluster has one database.
+    pub fn for_the_gateway(&self, reader: &mut Reader) -> Option<Settings> {
         let mode = reader.choice("AUTHSESSION_GATEWAY_REDIS_MODE", self.mode, &MODES);
-        let min_replicas = if mode == Mode::Standalone { 0 } else { self.min_replicas };
-        Self { mode, min_replicas, ..self.clone() }.at(reader, name)
+        let min_replicas = if mode == Mode::Standalone { Some(0) } else { self.min_replicas };
+        let db = if mode == Mode::Cluster { 0 } else { self.db };
+        Self { mode, db, min_replicas, ..self.clone() }.at(reader, GATEWAY)
     }
 }
 
@@ -128,7 +164,7 @@ impl fmt::Display for Settings {
 impl Settings {
     /// The store's Redis: nothing where `AUTHSESSION_REDIS_ADDR` is unset.
     pub fn read(reader: &mut Reader) -> Option<Self> {
-        Options::read(reader).at(reader, "AUTHSESSION_REDIS_ADDR")
+        Options::read(reader).for_the_store(reader)
     }
 
     /// What every key of ours starts with.
@@ -145,8 +181,8 @@ impl Settings {
 
     /// How many replicas must have a commit before it counts.
     #[must_use]
-    pub const fn min_replicas(&self) -> u64 {
-        self.options.min_replicas
+    pub fn min_replicas(&self) -> u64 {
+        self.options.min_replicas.unwrap_or_else(|| self.options.mode.min_replicas())
     }
 
     /// What the address leads to.
@@ -285,6 +321,23 @@ mod tests {
         assert_eq!(list("standalone", "a:1,b:2").unwrap_err().len(), 1);
         assert!(read(&[("MODE", "cluster"), ("DB", "1"), ("ADDR", "a:1")]).is_err());
         assert_eq!(read(&[("KEY_PREFIX", "a{b}")]).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn each_kind_of_redis_waits_for_its_own_replicas() {
+        let replicas = |store, gateway, set: Option<&str>| {
+            let variables = [("REDIS_MODE", Some(store)), ("REDIS_MIN_REPLICAS", set)];
+            let gateway = [("GATEWAY_REDIS_MODE", Some(gateway)), ("GATEWAY_REDIS_ADDR", Some("a:1"))];
+            let set = variables.into_iter().chain(gateway).filter_map(|(name, value)| Some((name, value?)));
+            let mut reader =
+                Reader::new(set.map(|(name, value)| (format!("AUTHSESSION_{name}"), value.to_owned())));
+            let options = Options::read(&mut reader);
+            options.for_the_gateway(&mut reader).unwrap().min_replicas()
+        };
+        assert_eq!(replicas("standalone", "sentinel", None), 1);
+        assert_eq!(replicas("standalone", "cluster", Some("0")), 0);
+        assert_eq!(replicas("sentinel", "cluster", Some("2")), 2);
+        assert_eq!(replicas("cluster", "standalone", Some("2")), 0);
     }
 
     #[test]

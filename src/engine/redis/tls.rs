@@ -1,10 +1,10 @@
 //! TLS to Redis: whom to trust, and who we are.
 
-use std::fs;
+use std::path::Path;
 
 use redis::{Client, ClientTlsConfig, TlsCertificates};
 
-use crate::base::{Secret, settings::Reader};
+use crate::base::{Secret, settings::Reader, small_file};
 
 /// Certificates as they stand in their files. Without any, those that the system trusts are trusted.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +16,8 @@ pub(super) struct Tls {
 impl Tls {
     /// Reads `AUTHSESSION_REDIS_TLS_*` and the files that they name: a wrong one stops the start.
     pub(super) fn read(reader: &mut Reader) -> Self {
-        let mut file = |name, takes: &str| reader.optional(name, takes, |path| fs::read(path).ok());
+        let read = |path: &str| small_file::read(Path::new(path), small_file::CERTIFICATES).ok();
+        let mut file = |name, takes: &str| reader.optional(name, takes, read);
         let ca =
             file("AUTHSESSION_REDIS_TLS_CA_FILE", "the path of a readable file of certificates in PEM form");
         let certificate =
@@ -53,6 +54,9 @@ impl Tls {
     }
 
     fn check(&self, reader: &mut Reader) {
+        if !self.is_set() {
+            return;
+        }
         let unreadable = |client_tls, root_cert| {
             Client::build_with_tls("rediss://check", TlsCertificates { client_tls, root_cert }).is_err()
         };

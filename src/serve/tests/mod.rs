@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -85,7 +86,21 @@ impl Service {
         Self::with(settings, vec![], Arc::new(|| async { Ok(vec![]) }.boxed())).await
     }
 
+    /// With other limits than a service outside of tests has.
+    async fn tuned(settings: &[(&str, &str)], tune: impl FnOnce(&mut Limits)) -> Self {
+        Self::build(settings, vec![], Arc::new(|| async { Ok(vec![]) }.boxed()), tune).await
+    }
+
     async fn with(settings: &[(&str, &str)], tasks: Vec<Task>, probe: Probe) -> Self {
+        Self::build(settings, tasks, probe, |_| {}).await
+    }
+
+    async fn build(
+        settings: &[(&str, &str)],
+        tasks: Vec<Task>,
+        probe: Probe,
+        tune: impl FnOnce(&mut Limits),
+    ) -> Self {
         let levers = Levers::new();
         let ports = [
             ("AUTHSESSION_PUBLIC_HTTP_ADDR", "127.0.0.1:0"),
@@ -97,7 +112,8 @@ impl Service {
         let part = Part { public: routes(&levers), internal: routes(&levers), tasks };
         let app = app::assemble(&config, &World::system(), vec![part], &probe);
         app.edge.serve_metrics(|| "some_metric 1\n".to_owned());
-        let server = Server::bind(app, &config).await.unwrap();
+        let mut server = Server::bind(app, &config).await.unwrap();
+        tune(&mut server.public.limits);
         let (public, internal) = (server.public_addr(), server.internal_addr());
         let stop = Stop::new();
         let running = tokio::spawn(server.run(stop.clone()));
@@ -116,6 +132,12 @@ impl Service {
         self.stop.cancel();
         self.running.await.unwrap()
     }
+}
+
+/// A connection that does nothing is closed after so many milliseconds.
+fn impatient(limits: &mut Limits, ms: u64) {
+    let soon = Duration::from_millis(ms);
+    (limits.head, limits.idle, limits.farewell) = (soon, soon, soon);
 }
 
 #[derive(Debug)]
@@ -167,5 +189,8 @@ fn post(path: &str, headers: &str, body: &str) -> String {
     )
 }
 
+mod addresses;
+mod crowds;
 mod drain;
+mod http2;
 mod shape;
