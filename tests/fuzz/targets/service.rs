@@ -211,7 +211,7 @@ impl Answer {
 }
 
 fn surfaces(config: &Config, world: World, parts: Vec<Part>) -> (Surface, Surface) {
-    let edge = Arc::new(Edge::new(&config.http, world));
+    let edge = Arc::new(Edge::new(&config.http, &world));
     edge.serve_metrics(String::new);
     let probe: Probe = Arc::new(|| Box::pin(async { Ok(Vec::new()) }));
     let (mut public, mut internal) = Default::default();
