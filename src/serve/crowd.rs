@@ -223,8 +223,9 @@ impl Crowd {
         Self { limits, members: HashMap::new() }
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.members.len() >= self.limits.connections
+    /// How many there are, those who were cut off not counted.
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
     }
 
     pub(super) fn join(&mut self, handle: AbortHandle, pulse: Arc<Pulse>) {
@@ -237,20 +238,20 @@ impl Crowd {
 
     /// Cuts off those that have been silent longest, a few at a time so that looking for them costs little: first those
     /// without a request, and only where there is none, those that stand still over their own. Never one that waits for
-    /// us alone. False where there is nobody.
-    pub(super) fn displace_the_silent(&mut self) -> bool {
+    /// us alone.
+    pub(super) fn displace_the_silent(&mut self) {
         let mut going = self.silent(|pulse| pulse.requests.load(Ordering::Relaxed) == 0);
         if going.is_empty() {
             going = self.standing_still();
         }
         going.sort_unstable_by_key(|(_, silence, _)| Reverse(*silence));
         going.truncate((self.limits.connections / 64).max(1));
-        self.cut(going)
+        self.cut(going);
     }
 
     /// Cuts off those that make most bodies and answers wait while they stand still, until a sixteenth of all places is
     /// free.
-    pub(super) fn displace_the_greedy(&mut self) -> bool {
+    pub(super) fn displace_the_greedy(&mut self) {
         let mut going = self.standing_still();
         going.sort_unstable_by_key(|(_, _, waiting)| Reverse(*waiting));
         let mut wanted = self.limits.requests.div_ceil(16);
@@ -260,7 +261,7 @@ impl Crowd {
             take
         });
         let enough = enough.collect();
-        self.cut(enough)
+        self.cut(enough);
     }
 
     fn standing_still(&self) -> Vec<Silent> {
@@ -274,12 +275,10 @@ impl Crowd {
         which.map(|(id, (_, pulse))| (*id, pulse.silence(), pulse.waiting.load(Ordering::Relaxed))).collect()
     }
 
-    fn cut(&mut self, going: Vec<Silent>) -> bool {
-        let any = !going.is_empty();
+    fn cut(&mut self, going: Vec<Silent>) {
         for (handle, _) in going.into_iter().filter_map(|(id, ..)| self.members.remove(&id)) {
             handle.abort();
         }
-        any
     }
 }
 

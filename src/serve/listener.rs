@@ -26,6 +26,9 @@ const AFTER_A_FAILURE: Duration = Duration::from_millis(100);
 /// Between two warnings of the same flood.
 const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
 
+/// Between two looks for those who hold most requests.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
 pub(super) struct Listener {
     name: &'static str,
     socket: TcpListener,
@@ -71,10 +74,15 @@ impl Listener {
     pub(super) async fn serve(self, closing: Stop) {
         let (room, mut crowd) = (Room::new(self.limits), Crowd::new(self.limits));
         let mut connections = JoinSet::new();
-        let (mut waiting, mut failing, mut alarm) = (None, false, Alarm(None));
+        let (mut waiting, mut failing) = (None, false);
+        let (mut alarm, mut look) = (Pace::of(BETWEEN_WARNINGS), Pace::of(BETWEEN_LOOKS));
         loop {
-            if waiting.is_some() && (!crowd.is_full() || self.displace(&mut crowd, &mut alarm)) {
-                let Some((stream, peer)) = waiting.take() else { continue };
+            if waiting.is_some() && connections.len() >= self.limits.connections {
+                // Once for each newcomer: those who were cut off may take a moment to be gone, and their sockets with them.
+                if crowd.len() == connections.len() {
+                    self.displace(&mut crowd, &mut alarm);
+                }
+            } else if let Some((stream, peer)) = waiting.take() {
                 let pulse = Pulse::new(&room);
                 let handle = connections.spawn(self.meet(stream, peer, &pulse, &closing));
                 crowd.join(handle, pulse);
@@ -87,7 +95,9 @@ impl Listener {
                     continue;
                 }
                 () = room.full.notified() => {
-                    crowd.displace_the_greedy();
+                    if look.is_due() {
+                        crowd.displace_the_greedy();
+                    }
                     if alarm.is_due() {
                         warn!(listener = self.name, most = self.limits.requests, "too many requests at once are refused");
                     }
@@ -113,12 +123,12 @@ impl Listener {
         while connections.join_next().await.is_some() {}
     }
 
-    fn displace(&self, crowd: &mut Crowd, alarm: &mut Alarm) -> bool {
+    fn displace(&self, crowd: &mut Crowd, alarm: &mut Pace) {
         if alarm.is_due() {
             let most = self.limits.connections;
             warn!(listener = self.name, most, "too many connections at once: the silent ones are cut off");
         }
-        crowd.displace_the_silent()
+        crowd.displace_the_silent();
     }
 
     fn meet(
@@ -135,14 +145,21 @@ impl Listener {
     }
 }
 
-/// Lets one warning through a minute: whoever floods a listener must not flood the log.
-struct Alarm(Option<Instant>);
+/// Lets something happen now and then only: whoever floods a listener must not flood the log, nor keep it busy.
+struct Pace {
+    every: Duration,
+    last: Option<Instant>,
+}
 
-impl Alarm {
+impl Pace {
+    fn of(every: Duration) -> Self {
+        Self { every, last: None }
+    }
+
     fn is_due(&mut self) -> bool {
-        let due = self.0.is_none_or(|last| last.elapsed() >= BETWEEN_WARNINGS);
+        let due = self.last.is_none_or(|last| last.elapsed() >= self.every);
         if due {
-            self.0 = Some(Instant::now());
+            self.last = Some(Instant::now());
         }
         due
     }
