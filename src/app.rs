@@ -65,8 +65,8 @@ struct Stores {
 
 /// Builds the service. Telemetry has started by now, or there will be no metrics. Inside a tokio runtime, since
 /// connections are made in the background.
-pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
-    let Stores { engine, keys, publisher, gateway, evictions } = stores(config, &world)?;
+pub fn build(config: &Config, world: &World) -> Result<App, BuildError> {
+    let Stores { engine, keys, publisher, gateway, evictions } = stores(config, world)?;
     let users = users(config, &engine, &keys)?;
     let dependencies = session::Dependencies {
         engine: engine.clone(),
@@ -89,7 +89,7 @@ pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
     let challenges = Challenges::new(dependencies, config.challenge.clone());
     let watches = Part { tasks: evictions.iter().map(eviction_task).collect(), ..Part::default() };
     let parts = vec![challenges.part(), sessions.part(), gateway, keys_part(keys.clone()), watches];
-    Ok(assemble(config, &world, parts, &probe(engine, keys, evictions)))
+    Ok(assemble(config, world, parts, &probe(engine, keys, evictions)))
 }
 
 /// The store answers, with the secrets that this process knows; and what the operators of Redis should know.

@@ -170,7 +170,7 @@ async fn run(config: &Config, metrics: Metrics) -> Result<Ending, Box<dyn Error>
     let (stop, cut) = (Stop::new(), Stop::new());
     listen_to_signals(stop.clone(), cut.clone())?;
     let work = async {
-        let app = app::build(config, World::system())?;
+        let app = app::build(config, &World::system())?;
         app.serve_metrics(move || metrics());
         let server = Server::bind(app, config).await?;
         warn_of(config, &server);

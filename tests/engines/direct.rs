@@ -58,7 +58,9 @@ impl Told {
 async fn announce(engine: &Redis, announcements: &[&str]) -> Untold {
     let mut commit = Commit::on(shard(7));
     commit.put(collection("c:x").item("n"), b"v".into());
-    announcements.iter().for_each(|announcement| commit.announce(announcement.as_bytes().to_vec()));
+    for announcement in announcements {
+        commit.announce(announcement.as_bytes().to_vec());
+    }
     let (verdict, untold) = engine.commit_and_tell(commit).await.unwrap();
     assert_eq!(verdict, Verdict::Done);
     assert_eq!(engine.get_one(&collection("c:x").item("n")).await.unwrap(), Some(b"v".to_vec()));

@@ -124,7 +124,7 @@ impl Filler {
         match &self.told {
             Told::Relay(relay) => {
                 let publish = |shard| async move {
-                    relay.publish(shard, Untold::Unknown).await.expect("a gateway's Redis")
+                    relay.publish(shard, Untold::Unknown).await.expect("a gateway's Redis");
                 };
                 stream::iter(Shard::all()).map(publish).buffer_unordered(32).collect::<()>().await;
             }

@@ -65,13 +65,14 @@ struct Health {
     born: Instant,
     /// Milliseconds from `born` to the last answer.
     answered: AtomicU64,
-    _work: Option<AbortOnDropHandle<()>>,
+    #[expect(dead_code, reason = "ends with the connection")]
+    work: Option<AbortOnDropHandle<()>>,
 }
 
 impl Connection {
-    fn new(Dialed { wire, work: _work }: Dialed, gone: CancellationToken) -> Self {
+    fn new(Dialed { wire, work }: Dialed, gone: CancellationToken) -> Self {
         let (refusal, waiting, answered) = (OnceLock::new(), AtomicUsize::new(0), AtomicU64::new(0));
-        let health = Health { gone, refusal, waiting, born: Instant::now(), answered, _work };
+        let health = Health { gone, refusal, waiting, born: Instant::now(), answered, work };
         Self { wire, health: Arc::new(health) }
     }
 

@@ -58,6 +58,9 @@ pub struct Redis {
     direct: Option<Arc<dyn Direct>>,
 }
 
+/// The next cursor, and names with values, as `HSCAN` answers them.
+type Scanned = (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
+
 /// Outbox entries as Redis answers them.
 type Entries = Vec<(String, Vec<Vec<u8>>)>;
 
@@ -251,8 +254,8 @@ impl Redis {
     }
 }
 
-/// What `HSCAN` answers.
-fn page((next, items): (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)) -> Page {
+/// What `HSCAN` answered.
+fn page((next, items): Scanned) -> Page {
     Page { items, next: (next != b"0").then_some(Cursor(next)) }
 }
 

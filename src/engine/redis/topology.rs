@@ -84,7 +84,7 @@ pub(super) async fn dial(
             over(UnixStream::connect(path).await?, info.redis_settings(), config).await
         }
         // TLS is the library's to speak, in a task of its own making.
-        _ => {
+        ConnectionAddr::TcpTls { .. } | _ => {
             let wire = client.get_multiplexed_async_connection_with_config(&config).await?;
             Ok(Dialed { wire, work: None })
         }

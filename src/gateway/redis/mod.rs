@@ -79,9 +79,9 @@ impl RedisGateway {
     fn cache_record(&self, record: &GatewayRecord) -> Call {
         let (key, words) = self.words.cache_record(record);
         let mut set = Cmd::new();
-        words.iter().for_each(|word| {
+        for word in &words {
             set.arg(word);
-        });
+        }
         // There is a record now, whoever wrote it, so this changes nothing.
         let mut mark = cmd("APPEND");
         mark.arg(&key).arg("");
