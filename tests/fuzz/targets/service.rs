@@ -129,7 +129,7 @@ impl Service {
         );
         let (public, internal) = surfaces(
             &config,
-            world,
+            &world,
             vec![challenges.part(), sessions.part(), gateway::part(log, Vec::new())],
         );
         Self { store, public, internal, mail, runtime }
@@ -210,8 +210,8 @@ impl Answer {
     }
 }
 
-fn surfaces(config: &Config, world: World, parts: Vec<Part>) -> (Surface, Surface) {
-    let edge = Arc::new(Edge::new(&config.http, &world));
+fn surfaces(config: &Config, world: &World, parts: Vec<Part>) -> (Surface, Surface) {
+    let edge = Arc::new(Edge::new(&config.http, world));
     edge.serve_metrics(String::new);
     let probe: Probe = Arc::new(|| Box::pin(async { Ok(Vec::new()) }));
     let (mut public, mut internal) = Default::default();
