@@ -148,7 +148,7 @@ impl Challenges {
             let now = self.world.now();
             let mut address = read.value.clone();
             let Some(mail) = address.lane_mut(lane).mail.take_if(|mail| mail.code == *code) else {
-                return Ok(());
+                return self.store.keep(place).await;
             };
             if delivered {
                 address.lane_mut(lane).mail = Some(Mail { delivered, ..mail });

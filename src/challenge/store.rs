@@ -117,7 +117,7 @@ impl Store {
     }
 
     /// A new challenge, and its mail noted in the address: returns that as it is now; nothing where it has changed since
-    /// it was read.
+    /// it was read. Provisional: what became of the mail is noted before the answer.
     pub(super) async fn start(
         &self,
         id: &ChallengeId,
@@ -128,6 +128,7 @@ impl Store {
         let mut commit = Commit::on(id.place.shard);
         put_challenge(&mut commit, id, (None, challenge), now);
         let bytes = put_address(&mut commit, &id.place, (read, &address), now);
+        commit.provisional();
         let changed = self.commit(commit, None).await?;
         Ok((changed == Changed::Done).then_some(Read { value: address, bytes: Some(bytes) }))
     }
@@ -168,7 +169,7 @@ impl Store {
         self.commit(commit, Some(unused)).await
     }
 
-    /// The code, used by this challenge and by no other of its mail.
+    /// The code, used by this challenge and by no other of its mail. Provisional: the session that it opens comes after.
     pub(super) async fn claim(
         &self,
         found: &Found,
@@ -181,6 +182,7 @@ impl Store {
         let mark = UsedMark { expires_at: found.now.after(LONGEST_CODE).after(REMEMBERED) };
         commit.expire(item.collection.clone(), LONGEST_CODE + REMEMBERED + DRIFT);
         commit.put(item, mark.encode());
+        commit.provisional();
         self.commit(commit, Some(unused)).await
     }
 
@@ -189,6 +191,11 @@ impl Store {
         let mut commit = Commit::on(found.id.place.shard);
         commit.unchanged(challenge_item(&found.id), found.challenge.bytes.as_deref());
         Ok(self.commit(commit, None).await? == Changed::Done)
+    }
+
+    /// What the store has been told so far lasts.
+    pub(super) async fn keep(&self, place: &Place) -> Result<(), Unavailable> {
+        self.commit(Commit::on(place.shard), None).await.map(drop)
     }
 
     async fn commit(&self, commit: Commit, unused: Option<CheckId>) -> Result<Changed, Unavailable> {

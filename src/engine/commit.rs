@@ -11,6 +11,7 @@ pub struct Commit {
     checks: Vec<Check>,
     writes: Vec<Write>,
     announcements: Vec<Vec<u8>>,
+    provisional: bool,
 }
 
 /// Which check of a commit.
@@ -62,7 +63,7 @@ impl Commit {
     /// Nothing yet, in `shard`.
     #[must_use]
     pub const fn on(shard: Shard) -> Self {
-        Self { shard, checks: Vec::new(), writes: Vec::new(), announcements: Vec::new() }
+        Self { shard, checks: Vec::new(), writes: Vec::new(), announcements: Vec::new(), provisional: false }
     }
 
     /// Only if `item` is not there.
@@ -101,6 +102,18 @@ impl Commit {
     /// Appends `entry` to the shard's outbox.
     pub fn announce(&mut self, entry: Vec<u8>) {
         self.announcements.push(entry);
+    }
+
+    /// Nothing is answered on this commit alone: another one follows, in whatever shard, and that one shall last. The
+    /// store may forget this one until then, together with all that came after it. Not for what announces anything.
+    pub const fn provisional(&mut self) {
+        self.provisional = true;
+    }
+
+    /// See [`Self::provisional`].
+    #[must_use]
+    pub const fn is_provisional(&self) -> bool {
+        self.provisional && self.announcements.is_empty()
     }
 
     /// The shard that all of it is in.

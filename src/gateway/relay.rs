@@ -9,6 +9,9 @@
 //! - an `active` event is skipped if its outbox has already been relayed beyond it. So no `active` event follows its
 //!   session's `revoked` one.
 //!
+//! Where the gateway reads the store's own Redis, the engine tells it itself, see [`Engine::tell`], and mostly in the commit
+//! that makes the change.
+//!
 //! The request that made a change drains its outbox before it answers. The sweeper looks at all outboxes and drains
 //! what a crash, or a gateway store that was away, has left.
 
@@ -17,7 +20,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use opentelemetry::{global, metrics::Gauge};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::timeout,
+};
 use tracing::warn;
 
 use super::{GatewayRecord, RedisGateway};
@@ -94,8 +100,7 @@ impl Relay {
         drains.fold(Ok(()), async |all, one| one.and(all)).await
     }
 
-    /// Makes all that is in `outbox` known to the gateway, and empties it: of the last entries a little later, for nobody
-    /// need wait for that. `untold` spares the first look.
+    /// Makes all that is in `outbox` known to the gateway, and empties it. `untold` spares the first look.
     async fn drain(&self, outbox: Outbox, untold: Untold) -> Result<(), Unavailable> {
         let turn = self.turns.get(usize::from(outbox.0)).map(Arc::clone).unwrap_or_default();
         let (turn, mut entries) = match (Arc::clone(&turn).try_lock_owned(), untold) {
@@ -107,21 +112,32 @@ impl Relay {
             (Err(_), _) => (turn.lock_owned().await, self.engine.pending(outbox, BATCH).await?),
         };
         while let Some(last) = entries.last().map(|entry| entry.position) {
-            let full = entries.len() >= BATCH;
-            self.gateway.apply(outbox, &project(outbox, entries)?).await?;
-            if !full {
-                let engine = Arc::clone(&self.engine);
-                // Where that fails the entries are told once more, by the sweeper.
-                tokio::spawn(async move {
-                    let _ = engine.trim(outbox, last).await;
-                    drop(turn);
-                });
-                break;
+            let more = entries.len() >= BATCH;
+            let forgotten = self.engine.tell(outbox, &entries).await?;
+            if !forgotten {
+                self.gateway.apply(outbox, &project(outbox, entries)?).await?;
             }
-            self.engine.trim(outbox, last).await?;
+            match (forgotten, more) {
+                (true, false) => break,
+                (false, false) => {
+                    self.trim_later(outbox, last, turn);
+                    break;
+                }
+                (true, true) => {}
+                (false, true) => self.engine.trim(outbox, last).await?,
+            }
             entries = self.engine.pending(outbox, BATCH).await?;
         }
         Ok(())
+    }
+
+    /// For nobody need wait for it. Where it fails the entries are told once more, by the sweeper.
+    fn trim_later(&self, outbox: Outbox, through: Position, turn: OwnedMutexGuard<()>) {
+        let engine = Arc::clone(&self.engine);
+        tokio::spawn(async move {
+            let _ = engine.trim(outbox, through).await;
+            drop(turn);
+        });
     }
 }
 
