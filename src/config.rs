@@ -1,10 +1,18 @@
 //! The one reader of the environment. Each capability reads its own settings; here they come together, and every
 //! fault is reported at once.
 
-use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use crate::{
-    base::settings::{Faults, PREFIX, Reader},
+    base::{
+        Timestamp, directory,
+        settings::{Faults, PREFIX, Reader},
+    },
     challenge,
     engine::redis,
     gateway, http, mail, serve, session, telemetry, users,
@@ -67,9 +75,12 @@ impl Config {
         let http = http::Settings::read(&mut reader);
         let serve = serve::Settings::read(&mut reader, &http);
         serve.check(&mut reader);
-        let data_dir = reader.text_or("AUTHSESSION_DATA_DIR", "./data").into();
+        let data_dir = PathBuf::from(reader.text_or("AUTHSESSION_DATA_DIR", "./data"));
         let options = redis::Options::read(&mut reader);
         let redis = options.for_the_store(&mut reader);
+        if redis.is_none() {
+            check_directory(&data_dir, &mut reader);
+        }
         let gateway_redis = options.for_the_gateway(&mut reader);
         let gateway = gateway::Settings::read(&mut reader);
         let users = users::Settings::read(&mut reader);
@@ -77,7 +88,7 @@ impl Config {
         let challenge = challenge::Settings::read(&mut reader);
         let session = session::Settings::read(&mut reader);
         let telemetry = telemetry::Settings::read(&mut reader);
-        let effective = reader.effective().map(|(name, value)| (name, shown(name, value))).collect();
+        let effective = effective(&reader);
         reader.finish()?;
         Ok(Self {
             http,
@@ -127,15 +138,13 @@ impl Config {
         &self.effective
     }
 
-    /// What an operator should know about these settings, though they are valid.
+    /// What an operator should know about these settings at `now`, though they are valid.
     #[must_use]
-    pub fn warnings(&self) -> Vec<&'static str> {
+    pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let stub_mail = matches!(self.mail, mail::Settings::Stub)
             .then_some("login codes are written to the log: AUTHSESSION_MAIL_SERVICE_MODE is stub");
-        let kept_secret = self.challenge.code_secret.is_none().then_some(
-            "the secret that protects login codes is kept in the store beside them: AUTHSESSION_CODE_SECRET is not set",
-        );
-        stub_mail.into_iter().chain(kept_secret).collect()
+        let told = [stub_mail, self.challenge.warning(), self.http.warning()];
+        told.into_iter().flatten().map(str::to_owned).chain(self.serve.warnings(now)).collect()
     }
 }
 
@@ -145,9 +154,29 @@ fn is_ours(name: &str) -> bool {
     starts && !name.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
+fn check_directory(path: &Path, reader: &mut Reader) {
+    if let Err(fault) = directory::check(path) {
+        reader.fault(format!("AUTHSESSION_DATA_DIR takes a directory that can be written to ({fault})"));
+    }
+}
+
+/// Every setting by name with the value that holds, as it may be printed.
+fn effective(reader: &Reader) -> Vec<(&'static str, String)> {
+    let files: Vec<&str> =
+        reader.effective().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name).collect();
+    let from_file = |name: &str| files.contains(&format!("{name}_FILE").as_str());
+    let print = |(name, value): (&'static str, &str)| {
+        let text = if from_file(name) { "(from file)".to_owned() } else { shown(name, value) };
+        (name, text)
+    };
+    reader.effective().map(print).collect()
+}
+
 /// `value` as it may be printed: secrets by name not at all, addresses without the user and password in them.
 fn shown(name: &str, value: &str) -> String {
-    let is_secret = ["PASSWORD", "SECRET", "TOKEN", "HEADERS"].iter().any(|word| name.contains(word));
+    let words = ["USERNAME", "PASSWORD", "SECRET", "TOKEN", "HEADERS"];
+    // The path of a secret is none.
+    let is_secret = !name.ends_with("_FILE") && words.iter().any(|word| name.contains(word));
     if value.is_empty() {
         "(not set)".to_owned()
     } else if is_secret {
@@ -198,6 +227,8 @@ mod tests {
         for (name, value, expected) in [
             ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "hunter2", "(set)"),
             ("AUTHSESSION_CODE_SECRET", "", "(not set)"),
+            ("AUTHSESSION_CODE_SECRET_FILE", "/run/secrets/code", "/run/secrets/code"),
+            ("AUTHSESSION_REDIS_USERNAME", "hunter2", "(set)"),
             ("AUTHSESSION_REDIS_ADDR", "redis://u:hunter2@r:6379/0", "redis://(hidden)@r:6379/0"),
             ("AUTHSESSION_REDIS_ADDR", "redis://u:hun,ter2@r,redis://u:x@s", "redis://(hidden)@s"),
             ("AUTHSESSION_REDIS_ADDR", "r:6379", "r:6379"),

@@ -89,7 +89,8 @@ fn with_config(command: impl FnOnce(&Config) -> ExitCode) -> ExitCode {
 
 fn check_config(config: &Config) -> ExitCode {
     let settings = config.effective().iter().map(|(name, value)| format!("{name}={value}"));
-    let warnings = config.warnings().into_iter().map(|warning| format!("warning: {warning}"));
+    let warnings =
+        config.warnings(World::system().now()).into_iter().map(|warning| format!("warning: {warning}"));
     let lines: Vec<String> =
         ["configuration is valid".into()].into_iter().chain(settings).chain(warnings).collect();
     say(&format!("{}\n", lines.join("\n")))
@@ -186,7 +187,7 @@ async fn run(config: &Config, metrics: Metrics) -> Result<Ending, Box<dyn Error>
 }
 
 fn warn_of(config: &Config, server: &Server) {
-    for warning in config.warnings() {
+    for warning in config.warnings(World::system().now()) {
         warn!("{warning}");
     }
     let inner = server.internal_addr();

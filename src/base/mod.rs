@@ -4,8 +4,10 @@
 mod base_url;
 mod cause;
 mod device_key;
+pub(crate) mod directory;
 mod email;
 pub mod id;
+mod races;
 mod secret;
 mod secret_file;
 pub mod settings;
@@ -18,6 +20,7 @@ pub use base_url::BaseUrl;
 pub use cause::Cause;
 pub use device_key::DeviceKey;
 pub use email::Email;
+pub use races::Races;
 pub use secret::Secret;
 pub use tls::use_ring;
 pub use unavailable::{Unavailable, chain};

@@ -19,5 +19,12 @@ pub(super) fn read(path: &str) -> Result<Zeroizing<String>, String> {
     if secret.is_empty() {
         return Err("it is empty".to_owned());
     }
+    // No editor shows them, and no other reader of the same secret would count them as we do.
+    if secret.starts_with('\u{feff}') {
+        return Err("it begins with a byte order mark".to_owned());
+    }
+    if secret.trim() != secret {
+        return Err("it begins or ends with white space".to_owned());
+    }
     Ok(Zeroizing::new(secret.to_owned()))
 }

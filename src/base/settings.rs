@@ -133,6 +133,12 @@ impl Reader {
         self.defaults.insert(name, default.to_string());
     }
 
+    /// Whether `name` has a value, be it good or bad.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+    }
+
     /// Adds a fault that involves more than one variable.
     pub fn fault(&mut self, sentence: impl Into<String>) {
         self.faults.push(sentence.into());
@@ -157,9 +163,12 @@ impl Reader {
     pub fn finish(mut self) -> Result<(), Faults> {
         let strangers = self.variables.keys().filter(|name| name.starts_with(PREFIX));
         for name in strangers.filter(|name| !self.known.contains(&name.as_str())) {
-            let near =
-                self.known.iter().min_by_key(|known| distance(name, known)).copied().unwrap_or_default();
-            self.faults.push(format!("{name} is not a setting of this service; did you mean {near}?"));
+            let near = self.known.iter().filter(|known| is_close(name, known));
+            let guess = match near.min_by_key(|known| distance(name, known)) {
+                Some(near) => format!("did you mean {near}?"),
+                None => "docs/operations.md and .env.example name them all".to_owned(),
+            };
+            self.faults.push(format!("{name} is not a setting of this service; {guess}"));
         }
         if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
     }
@@ -198,6 +207,16 @@ fn print_duration(duration: Duration) -> String {
         ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
         ms => format!("{ms}ms"),
     }
+}
+
+/// Whether `name` may well be `known` with a slip in it: a few letters are others, or a word is missing or too many.
+fn is_close(name: &str, known: &str) -> bool {
+    let (own, of_known) = (name.trim_start_matches(PREFIX), known.trim_start_matches(PREFIX));
+    let within = |some: &str, all: &str| {
+        some.contains('_') && some.split('_').all(|word| all.split('_').any(|other| other == word))
+    };
+    let slips = distance(own, of_known);
+    (slips <= 3 && slips * 3 <= own.len()) || within(own, of_known) || within(of_known, own)
 }
 
 /// How many letters differ, roughly: enough to guess which name a typo meant.
@@ -259,6 +278,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_suggested_only_where_it_is_close() {
+        for (name, known, close) in [
+            ("CODE_LENGHT", "CODE_LENGTH", true),
+            ("REDIS_ADDRESS", "REDIS_ADDR", true),
+            ("MAIL_BASE_URL", "MAIL_SERVICE_BASE_URL", true),
+            ("INTERNAL_TOKENS", "INTERNAL_AUTH_TOKENS", true),
+            ("PUBLIC_ADDR_HTTP", "PUBLIC_HTTP_ADDR", true),
+            ("NONSENSE", "DATA_DIR", false),
+            ("X", "DB", false),
+            ("", "REDIS_DB", false),
+            ("SMTP_HOST", "DATA_DIR", false),
+            ("TOKEN", "CODE_TTL", false),
+        ] {
+            assert_eq!(is_close(&format!("{PREFIX}{name}"), &format!("{PREFIX}{known}")), close, "{name}");
+        }
+        let faults = reader(&[("AUTHSESSION_NONSENSE", "1")]).finish().unwrap_err().to_string();
+        assert!(!faults.contains("did you mean") && faults.contains(".env.example"), "{faults}");
+    }
+
+    #[test]
     fn a_secret_is_in_its_variable_or_in_its_file_and_never_in_both() {
         const NAMES: (&str, &str) = ("AUTHSESSION_KEY", "AUTHSESSION_KEY_FILE");
         let file = |text: &[u8]| {
@@ -280,10 +319,15 @@ mod tests {
         let (found, fault) = read(&[(NAMES.0, "hunter2"), (NAMES.1, &path(&good))]);
         assert!(found.is_none() && fault.contains(NAMES.0) && fault.contains(NAMES.1), "{fault}");
         let (short, empty) = (file(b"hunt\n"), file(b"\n"));
+        let (marked, spaced) = (file(b"\xef\xbb\xbfhunter2\n"), file(b"hunter2 \n"));
+        let indented = file(b"\n\thunter2");
         let (binary, large) = (file(b"hunter2\xff"), file(&b"x".repeat(65_537)));
         for (path, says) in [
             (path(&short), "at least six letters"),
             (path(&empty), "it is empty"),
+            (path(&marked), "it begins with a byte order mark"),
+            (path(&spaced), "it begins or ends with white space"),
+            (path(&indented), "it begins or ends with white space"),
             (path(&binary), "it is not text in UTF-8"),
             (path(&large), "it is larger than 65536 bytes"),
             ("/nowhere/hunter2".to_owned(), "No such file"),

@@ -13,7 +13,7 @@ use super::{
     store::{ChallengeId, Changed, Found},
 };
 use crate::{
-    base::{DeviceKey, Email, Secret, Unavailable},
+    base::{DeviceKey, Email, Races, Secret, Unavailable},
     session::{OpenRequest, Opening},
     users::Admission,
 };
@@ -38,6 +38,7 @@ impl Challenges {
         self.check_key_proof(request)?;
         let id = ChallengeId::parse(&request.challenge_id).ok_or(Error::ChallengeNotFound)?;
         let secret = self.code_secret().await?;
+        let mut races = Races::default();
         loop {
             let found = self.store.find(&id, self.world.now()).await?.ok_or(Error::ChallengeNotFound)?;
             self.check_open(&found)?;
@@ -45,13 +46,15 @@ impl Challenges {
                 if self.count_wrong_code(&found).await? {
                     return Err(Error::InvalidCode);
                 }
-                continue; // somebody else's guess was counted first: judge again by the new counts
+                races.lost()?; // somebody else's guess was counted first: judge again by the new counts
+                continue;
             }
             if let Some(used) = &found.challenge.value.used {
-                match self.replay(request, &found, used).await? {
-                    Some(session_id) => return Ok(session_id),
-                    None => continue,
+                if let Some(session_id) = self.replay(request, &found, used).await? {
+                    return Ok(session_id);
                 }
+                races.lost()?;
+                continue;
             }
             let user_id = match self.admit(&found.challenge.value).await {
                 Err(Error::BlockedByPolicy)
@@ -64,6 +67,7 @@ impl Challenges {
             if let Some(session_id) = self.log_in(request, &found, user_id).await? {
                 return Ok(session_id);
             }
+            races.lost()?;
         }
     }
 

@@ -8,8 +8,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use tracing::info;
 
-use super::{Challenges, Code, Error, confirm_email_code};
+use super::{Challenges, Code, Error, confirm_email_code, store::ChallengeId};
 use crate::{
     base::{DeviceKey, Email},
     http::{ClientAddress, Json, Problem, RateLimit, Routes, present},
@@ -62,8 +63,23 @@ async fn confirm_email_code(
         key_signature: body.client_key_signature,
         client,
     };
-    let device_session_id = door.challenges.confirm_email_code(&request).await?;
+    let confirmed = door.challenges.confirm_email_code(&request).await;
+    let device_session_id = confirmed.map_err(|error| refused(&request.challenge_id, error))?;
     Ok(Json(ConfirmEmailCodeResponse { device_session_id }).into_response())
+}
+
+/// The answer, and a line in the log that says whose challenge met it (OWASP ASVS 16.3.1). What the limit per client address
+/// has turned away before is counted only: one line each, and whoever sends nonsense quickly would fill the log.
+fn refused(challenge_id: &str, error: Error) -> Problem {
+    // Is logged with its cause already, and is no verdict.
+    let is_verdict = !matches!(error, Error::Unavailable(_));
+    let problem = Problem::from(error);
+    if is_verdict {
+        // What is no id of ours may be anything, such as a secret in the wrong field.
+        let challenge_id = Some(challenge_id).filter(|id| ChallengeId::parse(id).is_some());
+        info!(challenge_id, outcome = problem.code(), "login refused");
+    }
+    problem
 }
 
 impl From<Error> for Problem {

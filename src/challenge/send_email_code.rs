@@ -14,7 +14,7 @@ use super::{
     store::{ChallengeId, Changed, Read},
 };
 use crate::{
-    base::{Email, Timestamp, Unavailable},
+    base::{Email, Races, Timestamp, Unavailable},
     engine::Place,
     mail::{Delivery, Outcome},
     users::Standing,
@@ -41,7 +41,7 @@ impl Challenges {
         let (standing, address) =
             try_join!(self.users.resolve(email), self.store.address(&place, self.world.now()))?;
         let send = Send { email, standing, place, network };
-        let (mut watch, mut first) = (None, Some(address));
+        let (mut watch, mut first, mut races) = (None, Some(address), Races::default());
         loop {
             let now = self.world.now();
             let address = match first.take() {
@@ -65,6 +65,7 @@ impl Challenges {
             if let Some(id) = started {
                 return Ok(id.to_string());
             }
+            races.lost()?;
         }
     }
 
@@ -144,6 +145,7 @@ impl Challenges {
         mut read: Read<Address>,
         delivered: bool,
     ) -> Result<(), Unavailable> {
+        let mut races = Races::default();
         loop {
             let now = self.world.now();
             let mut address = read.value.clone();
@@ -156,6 +158,7 @@ impl Challenges {
             if self.store.settle(place, (&read, &address), now).await? == Changed::Done {
                 return Ok(());
             }
+            races.lost()?;
             read = self.store.address(place, now).await?;
         }
     }

@@ -33,6 +33,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What an operator should know about these settings, though they are valid.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        if self.code_secret.is_none() {
+            return Some(
+                "the secret that protects login codes is kept in the store beside them: AUTHSESSION_CODE_SECRET is not set",
+            );
+        }
+        (self.code_secret == self.code_secret_previous).then_some(
+            "AUTHSESSION_CODE_SECRET_PREVIOUS is the same as AUTHSESSION_CODE_SECRET: codes mailed under another are spoilt",
+        )
+    }
+
     /// From the environment.
     pub fn read(reader: &mut Reader) -> Self {
         const MINUTE: Duration = Duration::from_mins(1);

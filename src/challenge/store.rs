@@ -2,12 +2,13 @@
 //!
 //! | collection | item | value |
 //! |---|---|---|
-//! | `c:<challenge>` | `c` | [`ChallengeRecord`] |
+//! | `c:<address><challenge>` | `c` | [`ChallengeRecord`] |
 //! | `l:<address>` | `l` | [`AddressRecord`] |
 //! | `m:<mail>` | `m` | [`UsedMark`]: this mail's code has logged in |
 //!
 //! All that belongs to an address lies in one shard, and a challenge's id starts with the address's place, so that one
-//! read brings challenge and address, and one commit can count a guess against both.
+//! read brings challenge and address, and one commit can count a guess against both. The place is part of the challenge's
+//! name, too: an id that joins a challenge with another's address names nothing.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -260,7 +261,7 @@ fn read_address(item: &Item, bytes: Option<Vec<u8>>, now: Timestamp) -> Result<R
 }
 
 fn challenge_item(id: &ChallengeId) -> Item {
-    Collection::new(id.place.shard, format!("c:{}", id.random)).item("c")
+    Collection::new(id.place.shard, format!("c:{}{}", id.place.key, id.random)).item("c")
 }
 
 fn address_item(place: &Place) -> Item {

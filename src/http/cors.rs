@@ -42,7 +42,12 @@ fn parse(origin: &str) -> Option<HeaderValue> {
         _ => return None,
     };
     let uri: Uri = origin.parse().ok()?;
-    let plain = uri.authority()?.as_str() == authority && !authority.contains(['@', '*']);
+    let named = uri.authority()?;
+    let port_is_one = match named.port() {
+        Some(port) => port.as_u16() != 0 && port.as_str() == port.as_u16().to_string(),
+        None => named.host() == authority,
+    };
+    let plain = named.as_str() == authority && !authority.contains(['@', '*']) && port_is_one;
     let as_sent = !authority.ends_with(default_port) && !origin.bytes().any(|byte| byte.is_ascii_uppercase());
     HeaderValue::from_str(origin).ok().filter(|_| plain && as_sent)
 }
@@ -114,6 +119,11 @@ mod tests {
             "http://app.example.com:80",
             "https://user@app.example.com",
             "ftp://app.example.com",
+            "https://app.example.com:0",
+            "https://app.example.com:99999",
+            "https://app.example.com:08443",
+            "https://app.example.com:",
+            "https://[2001:db8::1]:70000",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }

@@ -12,7 +12,7 @@ use super::{
     cors,
     guard::Guard,
     health::{self, Render},
-    measure::Durations,
+    measure::{Durations, Refusals},
     operation::{self, Gate, Operation},
     routes::{Entry, Kind},
 };
@@ -46,6 +46,7 @@ pub struct Edge {
     pub(super) body_timeout: Duration,
     pub(super) most_at_once: usize,
     pub(super) durations: Durations,
+    refusals: Refusals,
     settings: Settings,
     render: Render,
 }
@@ -71,6 +72,7 @@ impl Edge {
             body_timeout: BODY_TIMEOUT,
             most_at_once: MOST_AT_ONCE,
             durations: Durations::new(),
+            refusals: Refusals::new(),
             settings: settings.clone(),
             render: Render::default(),
         }
@@ -124,6 +126,6 @@ impl Edge {
             .fallback((async || Problem::not_found()).layer(layer.clone()))
             .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer));
         let ids = &self.request_ids;
-        Surface::new(cors::open(router, origins, ids), list, ids.clone())
+        Surface::new(cors::open(router, origins, ids), list, self.refusals.clone(), ids.clone())
     }
 }

@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, MatchedPath, Path as AxumPath, Request},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_LENGTH, CONTENT_TYPE},
+        header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
         request::Parts,
     },
     response::{IntoResponse, Response},
@@ -26,8 +26,7 @@ impl<S: Send + Sync, T: for<'de> Deserialize<'de>> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            let message = "content-type must be application/json";
+        if let Some(message) = not_json(request.headers()) {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message));
         }
         // The edge has read the body already, under its limit; without the edge, axum's own limit holds.
@@ -107,12 +106,31 @@ impl<S: Send + Sync> FromRequestParts<S> for Path {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+/// Why a body under these headers is not JSON as it stands there. What says two things about itself may be read in two
+/// ways, here and by whoever checked it on the way; so it is refused, as is what would have to be decoded first.
+fn not_json(headers: &HeaderMap) -> Option<&'static str> {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(only), None) = (types.next(), types.next()) else {
+        return Some("one content-type must be there, and be application/json");
+    };
+    if !only.to_str().is_ok_and(is_json) {
+        return Some("content-type must be application/json, in UTF-8");
+    }
+    let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    let coded = !headers.get_all(CONTENT_ENCODING).iter().all(plain);
+    coded.then_some("the request body must not be compressed or encoded")
+}
+
+/// Parameters mean nothing to JSON (RFC 8259 section 11), but for a charset that says that it is none.
+fn is_json(media_type: &str) -> bool {
+    let mut parts = media_type.split(';').map(str::trim);
+    let named = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let harmless = |parameter: &str| {
+        let Some((name, value)) = parameter.split_once('=') else { return parameter.is_empty() };
+        let value = value.trim().trim_matches('"');
+        !name.trim().eq_ignore_ascii_case("charset") || value.eq_ignore_ascii_case("utf-8")
+    };
+    named && parts.all(harmless)
 }
 
 /// What was wrong, in words that repeat nothing the caller sent: serde's own may quote values and field names.
@@ -152,6 +170,47 @@ mod tests {
     struct Outer {
         email: String,
         inner: Object<Inner>,
+    }
+
+    #[test]
+    fn only_what_is_json_and_says_nothing_else_is_read() {
+        let says = |headers: &[(&'static str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, HeaderValue::from_str(value).unwrap());
+            }
+            not_json(&map)
+        };
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            "application/json ; v=1;",
+        ] {
+            assert_eq!(says(&[("content-type", good)]), None, "{good}");
+        }
+        for bad in [
+            "",
+            "text/plain",
+            "application/jsonx",
+            "text/plain;application/json",
+            "application/json; charset=utf-16",
+            "application/json; CHARSET=latin1",
+            "application/json; charset=utf-8; charset=utf-16",
+            "application/json; charset",
+            "application/json, text/plain",
+            "application/json\u{e4}",
+        ] {
+            assert!(says(&[("content-type", bad)]).is_some(), "{bad}");
+        }
+        let json = ("content-type", "application/json");
+        assert!(says(&[]).is_some() && says(&[json, json]).is_some());
+        assert_eq!(says(&[json, ("content-encoding", "identity")]), None);
+        for coding in ["gzip", "identity, gzip", "br", ""] {
+            assert!(says(&[json, ("content-encoding", coding)]).is_some(), "{coding}");
+        }
+        assert!(says(&[json, ("content-encoding", "identity"), ("content-encoding", "gzip")]).is_some());
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::time::Duration;
 use axum::http::Method;
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Histogram, Meter},
+    metrics::{Counter, Histogram, Meter},
 };
 
-use super::{Route, problem::ProblemCode};
+use super::{Problem, Route, problem::ProblemCode};
 
 /// In seconds. The convention's buckets, and finer ones below: most answers take less than their first.
 const BUCKETS: [f64; 17] = [
@@ -61,6 +61,28 @@ impl Durations {
     }
 }
 
+/// Requests that were answered before any operation saw them, and so have no duration and no operation.
+#[derive(Clone)]
+pub(super) struct Refusals(Counter<u64>);
+
+impl Refusals {
+    pub(super) fn new() -> Self {
+        Self::on(&global::meter("authsession"))
+    }
+
+    fn on(meter: &Meter) -> Self {
+        let counter = meter
+            .u64_counter("authsession.http.refused")
+            .with_description("HTTP requests refused before any operation saw them.")
+            .build();
+        Self(counter)
+    }
+
+    pub(super) fn count(&self, problem: &Problem) {
+        self.0.add(1, &[KeyValue::new("error.type", problem.code())]);
+    }
+}
+
 /// The method as a label: those that exist, and one word for all that callers make up.
 pub(super) fn method_label(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"];
@@ -99,6 +121,25 @@ mod tests {
         }
         assert!(fine.contains("http_response_status_code=\"200\"") && fine.ends_with(" 2"), "{fine}");
         assert!(missing.contains("error_type=\"not_found\"") && missing.ends_with(" 1"), "{missing}");
+    }
+
+    #[test]
+    fn what_no_operation_saw_is_counted_by_code() {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().unwrap();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let refusals = Refusals::on(&provider.meter("test"));
+        for problem in [Problem::busy(), Problem::busy(), Problem::invalid_request("x")] {
+            refusals.count(&problem);
+        }
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let counted = |code: &str, count: &str| {
+            let label = format!("error_type=\"{code}\"");
+            let ours =
+                |line: &str| line.starts_with("authsession_http_refused_total{") && line.contains(&label);
+            text.lines().any(|line| ours(line) && line.ends_with(count))
+        };
+        assert!(counted("service_unavailable", " 2") && counted("invalid_request", " 1"), "{text}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod endpoint;
 mod extract;
 mod guard;
 mod health;
+mod host;
 mod json_list;
 mod listen_address;
 mod measure;

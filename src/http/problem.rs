@@ -112,6 +112,12 @@ impl Problem {
         self.status
     }
 
+    /// Which one it is.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// Adds `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {

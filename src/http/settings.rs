@@ -54,6 +54,16 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// What an operator should know about these settings, though they are valid.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        let short = self.internal_tokens.iter().any(|token| token.expose().len() < SHORT_TOKEN);
+        short.then_some(
+            "AUTHSESSION_INTERNAL_AUTH_TOKENS has a token of fewer than 16 characters, which may be guessed",
+        )
+    }
+}
+
 fn read_proxies(reader: &mut Reader) -> Vec<IpNet> {
     let takes = "a comma-separated list of networks such as 10.0.0.0/8,2001:db8::/32";
     reader
@@ -63,15 +73,26 @@ fn read_proxies(reader: &mut Reader) -> Vec<IpNet> {
         .unwrap_or_default()
 }
 
+/// Shorter, and it is a mistake and no token: the start of something, or what another variable takes.
+const SHORTEST_TOKEN: usize = 8;
+
+/// Shorter, and it can be guessed, if it is a word: warned of.
+const SHORT_TOKEN: usize = 16;
+
 fn read_tokens(reader: &mut Reader) -> Vec<Secret> {
-    let takes = "a comma-separated list of tokens, each of visible ASCII characters";
+    let takes =
+        "a comma-separated list of tokens, each of 8 or more visible ASCII characters, and not in quotes";
     reader
         .secret(
             ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "AUTHSESSION_INTERNAL_AUTH_TOKENS_FILE"),
             takes,
             |value| {
-                let usable =
-                    |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+                let usable = |token: &str| {
+                    token.len() >= SHORTEST_TOKEN
+                        && token.bytes().all(|byte| byte.is_ascii_graphic())
+                        // They would be part of the token, which is not what anybody means by them.
+                        && !token.starts_with(['"', '\''])
+                };
                 let token = |token: &str| usable(token).then(|| Secret::new(token));
                 value.split(',').map(|text| token(text.trim())).collect()
             },
@@ -104,11 +125,15 @@ mod tests {
     fn lists_are_split_at_commas() {
         let settings = read(&[
             ("AUTHSESSION_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32,192.0.2.1"),
-            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "one, two"),
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "a-token-of-16-at-least, token-two"),
         ])
         .unwrap();
         assert_eq!(settings.trusted_proxies.len(), 3);
-        assert_eq!(settings.internal_tokens, [Secret::new("one"), Secret::new("two")]);
+        let tokens = ["a-token-of-16-at-least", "token-two"].map(Secret::new);
+        assert_eq!(settings.internal_tokens, tokens);
+        assert!(settings.warning().unwrap().contains("fewer than 16"), "token-two is short");
+        let long = read(&[("AUTHSESSION_INTERNAL_AUTH_TOKENS", "a-token-of-16-at-least")]).unwrap();
+        assert_eq!(long.warning(), None);
     }
 
     #[test]
@@ -118,7 +143,10 @@ mod tests {
             ("AUTHSESSION_TRUSTED_PROXIES", "10.0.0.0/8,"),
             ("AUTHSESSION_TRUSTED_PROXIES", "10.0.0.0/33"),
             ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "hunter2,,"),
-            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "hunter2 x"),
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "hunter2-hunter2 x"),
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "a-token-of-16-at-least,hunter2"),
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "\"hunter2-hunter2-hunter2\""),
+            ("AUTHSESSION_INTERNAL_AUTH_TOKENS", "'hunter2-hunter2-hunter2'"),
             ("AUTHSESSION_SHUTDOWN_TIMEOUT", "0s"),
             ("AUTHSESSION_PUBLIC_CORS_ORIGINS", "https://app.example.com,*"),
         ] {

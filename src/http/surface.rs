@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
-    http::{HeaderMap, Request},
+    http::Request,
     response::{IntoResponse, Response},
 };
 use tower::Service;
 
-use super::{Peer, Problem, Route, operation, request_id};
+use super::{Peer, Problem, Route, host, measure::Refusals, operation, request_id};
 use crate::base::Generator;
 
 /// The body of an answer.
@@ -20,12 +20,13 @@ pub type Answer = Body;
 pub struct Surface {
     router: Router,
     routes: Vec<Route>,
+    refusals: Refusals,
     request_ids: Generator,
 }
 
 impl Surface {
-    pub(super) fn new(router: Router, list: Vec<Route>, request_ids: Generator) -> Self {
-        Self { router, routes: list, request_ids }
+    pub(super) fn new(router: Router, list: Vec<Route>, refusals: Refusals, request_ids: Generator) -> Self {
+        Self { router, routes: list, refusals, request_ids }
     }
 
     /// Every operation.
@@ -49,11 +50,14 @@ impl Surface {
         self.router.clone().call(request)
     }
 
-    /// 503 for a request with these headers, at once and without a look at it.
-    pub fn busy(&self, headers: &HeaderMap) -> Response {
-        let mut response = Problem::busy().into_response();
-        response.headers_mut().insert(request_id::HEADER, request_id::choose(headers, &self.request_ids));
+    /// The answer to `request` where no operation is to see it: it is one too many (not `welcome`), or no sound HTTP.
+    pub fn refusal<B>(&self, request: &Request<B>, welcome: bool) -> Option<Response> {
+        let problem = if welcome { host::fault(request)? } else { Problem::busy() };
+        self.refusals.count(&problem);
+        let mut response = problem.into_response();
+        let request_id = request_id::choose(request.headers(), &self.request_ids);
+        response.headers_mut().insert(request_id::HEADER, request_id);
         operation::protect(response.headers_mut());
-        response
+        Some(response)
     }
 }

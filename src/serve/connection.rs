@@ -155,8 +155,10 @@ impl Reception {
         let (surface, secure) = (self.surface.clone(), self.tls.is_some());
         let request = request.map(|body| visit.asking(body));
         async move {
-            let mut answer =
-                if welcome { surface.answer(request, peer).await? } else { surface.busy(request.headers()) };
+            let mut answer = match surface.refusal(&request, welcome) {
+                Some(refusal) => refusal,
+                None => surface.answer(request, peer).await?,
+            };
             if secure {
                 answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, ALWAYS_TLS);
             }

@@ -1,6 +1,7 @@
 //! The running service: two listeners and the background work, from the bound socket to the last answer. On the first
 //! wish to stop everything that was begun is finished, within the shutdown timeout. Start with [`Server`].
 
+mod certificate;
 mod connection;
 mod crowd;
 mod limits;

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::tls::{TlsFault, TlsFiles};
 use crate::{
-    base::{chain, settings::Reader},
+    base::{Timestamp, chain, settings::Reader},
     http,
 };
 
@@ -69,6 +69,14 @@ impl Settings {
         for entrance in [&self.public, &self.internal] {
             entrance.check(reader);
         }
+    }
+
+    /// What an operator should know about the files at `now`, though they can be served with.
+    pub(crate) fn warnings(&self, now: Timestamp) -> impl Iterator<Item = String> {
+        [&self.public, &self.internal].into_iter().filter_map(move |entrance| {
+            let fault = entrance.tls.as_ref()?.untimely(now)?;
+            Some(format!("{} holds a certificate that {fault}", entrance.variables.certificate))
+        })
     }
 }
 

@@ -3,23 +3,19 @@
 //! is served on, with a warning.
 
 use std::{
-    io,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
-use rustls::{
-    RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
-};
+use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use super::certificate::{certificates, private_key, untimely};
 use crate::{
-    base::{Secret, chain, small_file, use_ring},
+    base::{Secret, Timestamp, chain, small_file, use_ring},
     http::{Stop, Task},
 };
 
@@ -69,6 +65,13 @@ impl TlsFiles {
         self.read()?.server().map(drop)
     }
 
+    /// What is wrong with the time of our certificates at `now`, as in "a certificate that …". Served all the same: it is
+    /// for the clients to refuse, and a clock that is wrong must not keep a service from starting.
+    pub(super) fn untimely(&self, now: Timestamp) -> Option<String> {
+        let chain = certificates(&self.read().ok()?.certificate).ok()?;
+        chain.iter().find_map(|certificate| untimely(certificate, now))
+    }
+
     fn read(&self) -> Result<Contents, TlsFault> {
         let file = |path: &PathBuf| small_file::read(path, small_file::CERTIFICATES).map_err(Into::into);
         Ok(Contents {
@@ -82,14 +85,13 @@ impl TlsFiles {
 impl Contents {
     fn server(&self) -> Result<Arc<ServerConfig>, TlsFault> {
         use_ring();
-        let chain = certificates(&self.certificate).map_err(TlsFault::Certificate)?;
-        let key =
-            PrivateKeyDer::from_pem_slice(self.key.expose()).map_err(|error| TlsFault::Key(error.into()))?;
+        let chain = certificates(&self.certificate).map_err(|fault| TlsFault::Certificate(fault.into()))?;
+        let key = private_key(self.key.expose()).map_err(|fault| TlsFault::Key(fault.into()))?;
         let clients = match &self.client_ca {
             None => WebPkiClientVerifier::no_client_auth(),
             Some(pem) => {
                 let mut roots = RootCertStore::empty();
-                for root in certificates(pem).map_err(TlsFault::ClientCa)? {
+                for root in certificates(pem).map_err(|fault| TlsFault::ClientCa(fault.into()))? {
                     roots.add(root).map_err(|error| TlsFault::ClientCa(error.into()))?;
                 }
                 let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
@@ -104,17 +106,6 @@ impl Contents {
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(server))
     }
-}
-
-/// At least one certificate.
-fn certificates(
-    pem: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, Box<dyn std::error::Error + Send + Sync>> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
-    if found.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "there is no certificate in it").into());
-    }
-    Ok(found)
 }
 
 impl Tls {

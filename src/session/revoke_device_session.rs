@@ -3,7 +3,10 @@
 use tracing::info;
 
 use super::{Error, Revocation, SessionId, Sessions, store::Found};
-use crate::{base::Cause, engine::Untold};
+use crate::{
+    base::{Cause, Races},
+    engine::Untold,
+};
 
 /// What became of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,11 +22,15 @@ impl Sessions {
     pub async fn revoke_device_session(&self, id: &str, cause: Cause) -> Result<Outcome, Error> {
         let id = SessionId::parse(id).ok_or(Error::SessionNotFound)?;
         let revocation = Revocation { at: self.now(), cause };
+        let mut races = Races::default();
         let (outcome, untold) = loop {
             let kept = match self.store.find(&id, self.now()).await? {
                 Found::Active(kept) => kept,
                 // What was read may be undone by a failover, and the publication below then find nothing to publish.
-                Found::Revoked(_) if !self.store.stays_revoked(&id).await? => continue,
+                Found::Revoked(_) if !self.store.stays_revoked(&id).await? => {
+                    races.lost()?;
+                    continue;
+                }
                 Found::Revoked(_) => break (Outcome::AlreadyRevoked, Untold::Unknown),
                 Found::Nothing => return Err(Error::SessionNotFound),
             };
@@ -32,6 +39,7 @@ impl Sessions {
                 break (Outcome::Revoked, untold);
             }
             // Somebody else has just revoked it: the next look will show it.
+            races.lost()?;
         };
         self.publisher.publish(id.place.shard, untold).await?;
         self.forget_now_and_then(&id.place).await;

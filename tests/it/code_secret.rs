@@ -106,10 +106,14 @@ fn what_a_file_holds_is_not_shown() {
     let secret = dir.path().join("secret");
     fs::write(&secret, OLD).unwrap();
     let path = secret.display().to_string();
-    let output = run(&[("CODE_SECRET_FILE", &path), ("DATA_DIR", "/nowhere")], &["check-config"]);
+    let output = run(
+        &[("CODE_SECRET_FILE", &path), ("DATA_DIR", &dir.path().display().to_string())],
+        &["check-config"],
+    );
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{told}");
-    assert!(told.contains("AUTHSESSION_CODE_SECRET_FILE=(set)") && !told.contains(OLD), "{told}");
+    assert!(told.contains(&format!("AUTHSESSION_CODE_SECRET_FILE={path}\n")), "{told}");
+    assert!(told.contains("AUTHSESSION_CODE_SECRET=(from file)\n") && !told.contains(OLD), "{told}");
     assert!(!told.contains("AUTHSESSION_CODE_SECRET is not set"), "no warning: there is a secret\n{told}");
     let output = run(&[("CODE_SECRET_FILE", &path), ("CODE_SECRET", NEW)], &["check-config"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();

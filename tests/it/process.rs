@@ -1,6 +1,11 @@
 //! The real binary: how it starts, what it logs, how it ends.
 
-use std::{process::Output, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::Output,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -70,6 +75,31 @@ fn check_config_says_yes_to_good_settings_and_starts_nothing() {
     let (code, out, err) = streams(&run(&[("DATA_DIR", &data), ("CODE_LENGTH", "8")], &["check-config"]));
     assert_eq!(code, 0, "{out}{err}");
     assert!(!std::path::Path::new(&data).exists(), "nothing was made");
+}
+
+#[test]
+fn check_config_finds_what_would_stop_the_start_and_shows_no_secret() {
+    let (_dir, data) = temporary();
+    for (settings, name) in [
+        (&[("DATA_DIR", "/dev/null")][..], "AUTHSESSION_DATA_DIR"),
+        (&[("DATA_DIR", &data), ("REDIS_MODE", "cluster")], "AUTHSESSION_REDIS_ADDR"),
+    ] {
+        let (code, out, err) = streams(&run(settings, &["check-config"]));
+        assert!(code == 2 && err.starts_with(name) && err.lines().count() == 1, "{out}{err}");
+    }
+    let secret = "hunter2-hunter2-hunter2-hunter2-";
+    let settings = [
+        ("DATA_DIR", data.as_str()),
+        ("REDIS_USERNAME", secret),
+        ("CODE_SECRET", secret),
+        ("CODE_SECRET_PREVIOUS", secret),
+        ("INTERNAL_AUTH_TOKENS", "token-one"),
+    ];
+    let (code, out, err) = streams(&run(&settings, &["check-config"]));
+    assert!(code == 0 && !out.contains("hunter2") && !out.contains("token-one"), "{out}{err}");
+    for variable in ["AUTHSESSION_CODE_SECRET_PREVIOUS is the same", "AUTHSESSION_INTERNAL_AUTH_TOKENS has"] {
+        assert!(out.contains(&format!("warning: {variable}")), "{out}");
+    }
 }
 
 #[test]
@@ -177,6 +207,11 @@ async fn metrics_count_operations_by_their_outcome() {
     let service = Service::start(&[("DATA_DIR", &data)]).await;
     log_in(&service, "pilot@example.com", &Device::new()).await;
     Operator::new(&service.wire).get("device-session-123").await.refused(404, "session_not_found");
+    let mut bare = TcpStream::connect(service.wire.public.trim_start_matches("http://")).unwrap();
+    bare.write_all(b"GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    bare.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     let text = service.wire.get(Listener::Internal, "/metrics").await.text;
     for (operation, status) in
         [("send_email_code", "200"), ("confirm_email_code", "200"), ("get_session", "404")]
@@ -190,6 +225,8 @@ async fn metrics_count_operations_by_their_outcome() {
         assert!(text.lines().any(counted), "{operation} {status}:\n{text}");
     }
     assert!(text.contains("session_not_found"), "{text}");
+    let refused = |line: &str| line.starts_with("authsession_http_refused_total{") && line.ends_with(" 1");
+    assert!(text.lines().any(refused), "a request without a Host: {text}");
     assert!(!text.contains("pilot") && !text.contains("device-session-123"), "{text}");
 }
 

@@ -183,6 +183,44 @@ fn bad_files_are_faults_at_the_start_that_name_their_setting() {
     }
 }
 
+/// A certificate of the year 2020 and its key, the key encrypted, too.
+const OF_2020: &str = r"
+set -e
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out old.key
+openssl pkey -in old.key -aes256 -passout pass:hunter2 -out old.encrypted
+openssl req -new -key old.key -subj /CN=old -out old.csr
+: >index.txt
+echo 01 >serial
+printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n' >ca.cnf
+printf 'x509_extensions=x\n[p]\ncommonName=supplied\n[x]\nbasicConstraints=CA:FALSE\n' >>ca.cnf
+openssl ca -batch -config ca.cnf -selfsign -keyfile old.key -in old.csr -out old.crt -notext \
+    -startdate 20200101000000Z -enddate 20210101000000Z
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_out_of_its_time_is_warned_of_and_a_key_that_is_encrypted_is_named_so() {
+    let dir = TempDir::new().unwrap();
+    let made =
+        std::process::Command::new("sh").args(["-c", OF_2020]).current_dir(dir.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (data, certificate, key, encrypted) =
+        (path("data"), path("old.crt"), path("old.key"), path("old.encrypted"));
+    let start = [("DATA_DIR", data.as_str()), ("PUBLIC_TLS_CERT_FILE", &certificate)];
+    let settings = [&start[..], &[("PUBLIC_TLS_KEY_FILE", &key)]].concat();
+    let warning = "AUTHSESSION_PUBLIC_TLS_CERT_FILE holds a certificate that expired at 2021-01-01T00:00:00Z";
+    let output = run(&settings, &["check-config"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && told.contains(&format!("warning: {warning}\n")), "{told}");
+    let service = Service::start(&settings).await;
+    assert!(service.records().iter().any(|record| record["message"] == warning), "{:?}", service.lines());
+
+    let output = run(&[&start[..], &[("PUBLIC_TLS_KEY_FILE", &encrypted)]].concat(), &["check-config"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.starts_with("AUTHSESSION_PUBLIC_TLS_KEY_FILE") && told.contains("is encrypted"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_header_comes_before_the_handshake_and_healthcheck_speaks_both() {
     let ours = Certificates::make();

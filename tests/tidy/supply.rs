@@ -79,6 +79,34 @@ fn what_is_met_names_its_test() {
     none("files without a test", missing);
 }
 
+/// A row of what attackers want names a test file, and a name of a test behind one is in it.
+#[test]
+fn what_stands_in_an_attackers_way_names_tests_that_exist() {
+    let page = read("docs/security.md");
+    let (_, rest) = page.split_once("| who wants what |").expect("the table of threats");
+    let table = rest.split("\n\n").next().unwrap_or_default();
+    let mut wrong = Vec::new();
+    let rows = table.lines().skip(2);
+    assert!(rows.clone().count() > 25, "{table}");
+    for row in rows {
+        let cell = row.trim_matches('|').split(" | ").nth(2).unwrap_or_default();
+        let mut files = tests_in(cell).peekable();
+        // What cannot be prevented says so, and where.
+        if files.peek().is_none() && !row.contains("(#what-e-mail-codes-cannot-give)") {
+            wrong.push(format!("no test: {row}"));
+        }
+        let mut file = "";
+        for word in cell.split('`').filter(|word| !word.trim().is_empty()) {
+            if is_source(word) {
+                file = word;
+            } else if file.is_empty() || !read(file).contains(&format!("fn {word}(")) {
+                wrong.push(format!("{file} has no test {word}"));
+            }
+        }
+    }
+    none("threats without a test", wrong);
+}
+
 fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').filter(|word| is_source(word))
 }

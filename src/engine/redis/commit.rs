@@ -90,14 +90,19 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// What the script answered to a commit with these announcements.
-pub(super) fn verdict(answer: Value, announcements: Vec<Vec<u8>>) -> RedisResult<(Verdict, Untold)> {
+/// What the script answered to a commit of so many checks, with these announcements.
+pub(super) fn verdict(
+    answer: Value,
+    checks: usize,
+    announcements: Vec<Vec<u8>>,
+) -> RedisResult<(Verdict, Untold)> {
     let nonsense = || ParsingError::from("an answer that commit.lua never gives");
     let mut parts = from_redis_value::<Vec<Value>>(answer)?.into_iter();
     match parts.next() {
         None => Ok((Verdict::Done, Untold::Nothing)),
         Some(Value::Int(check)) => {
-            let check = CheckId(usize::try_from(check).unwrap_or(usize::MAX));
+            let known = usize::try_from(check).ok().filter(|check| *check < checks);
+            let check = CheckId(known.ok_or_else(nonsense)?);
             let found = from_redis_value(parts.next().ok_or_else(nonsense)?)?;
             Ok((Verdict::Refused(Refusal { check, found }), Untold::Unknown))
         }

@@ -174,7 +174,8 @@ impl Engine for Redis {
         let direct = self.direct.as_deref().filter(|_| !self.replicated);
         let tell = direct::commands(direct, commit.announcements());
         let answer: Value = self.servers.write(commit::call(&self.names, &commit, tell)).await?;
-        commit::verdict(answer, commit.into_announcements()).map_err(|error| self.servers.unavailable(error))
+        commit::verdict(answer, commit.checks().len(), commit.into_announcements())
+            .map_err(|error| self.servers.unavailable(error))
     }
 
     async fn tell(&self, outbox: Outbox, entries: &[Entry]) -> Result<bool, Unavailable> {

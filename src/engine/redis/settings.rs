@@ -141,6 +141,11 @@ impl Options {
 
     /// With the store's address; nothing where there is none, which means the embedded store.
     pub fn for_the_store(&self, reader: &mut Reader) -> Option<Settings> {
+        let (name, file) = STORE;
+        // Or whoever meant a cluster would be served from a file, and not notice before it is lost.
+        if self.mode != Mode::Standalone && !reader.is_set(name) && !reader.is_set(file) {
+            reader.fault(format!("{name} is missing: AUTHSESSION_REDIS_MODE says that there is a Redis"));
+        }
         self.at(reader, STORE)
     }
 
@@ -266,6 +271,14 @@ mod tests {
     #[test]
     fn no_address_means_no_redis() {
         assert!(read(&[]).unwrap().is_none());
+        assert!(read(&[("MODE", "standalone")]).unwrap().is_none());
+        for mode in ["sentinel", "cluster"] {
+            let faults = read(&[("MODE", mode)]).unwrap_err();
+            assert!(
+                faults.len() == 1 && faults[0].starts_with("AUTHSESSION_REDIS_ADDR is missing"),
+                "{faults:?}"
+            );
+        }
     }
 
     #[test]

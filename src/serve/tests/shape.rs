@@ -22,6 +22,25 @@ async fn what_nobody_takes_is_answered_in_our_shape() {
 }
 
 #[tokio::test]
+async fn what_may_be_read_in_two_ways_is_refused() {
+    let service = Service::start(&[]).await;
+    for headers in ["content-type: application/json\r\n", "content-encoding: gzip\r\n"] {
+        let answer = service.ask(&post("/echo", headers, "{}")).await;
+        assert_eq!((answer.status, answer.code().as_str()), (415, "unsupported_media_type"), "{headers}");
+    }
+    let other = post("/echo", "", "{}").replace("application/json", "application/json; charset=utf-16");
+    assert_eq!(service.ask(&other).await.status, 415);
+    for hosts in ["", "host: x\r\nhost: x\r\n"] {
+        let answer = service.ask(&post("/echo", "", "{}").replace("host: x\r\n", hosts)).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_request"), "{hosts}");
+        assert!(answer.headers.contains_key("x-request-id"), "{answer:?}");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+    let old = "GET /healthz HTTP/1.0\r\n\r\n";
+    assert_eq!(service.ask(old).await.status, 200, "HTTP/1.0 knows no Host");
+}
+
+#[tokio::test]
 async fn a_panic_is_an_internal_error_and_the_service_goes_on() {
     let service = Service::start(&[]).await;
     for answer in [service.get("/panic").await, service.ask(&post("/panic", "", "")).await] {
@@ -73,19 +92,19 @@ async fn the_two_listeners_are_kept_apart() {
 
 #[tokio::test]
 async fn tokens_guard_all_of_the_internal_listener_but_its_health() {
-    let service = Service::start(&[("AUTHSESSION_INTERNAL_AUTH_TOKENS", "one,two")]).await;
+    let service = Service::start(&[("AUTHSESSION_INTERNAL_AUTH_TOKENS", "token-one,token-two")]).await;
     let get = async |path: &str, headers: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
         ask(service.internal, &request).await
     };
     for path in ["/client", "/metrics", "/nowhere", "/change"] {
-        for headers in ["", "authorization: Bearer three\r\n"] {
+        for headers in ["", "authorization: Bearer token-three\r\n"] {
             let answer = get(path, headers).await;
             assert_eq!((answer.status, answer.code().as_str()), (401, "unauthorized"), "{path}");
             assert_eq!(answer.headers["www-authenticate"], "Bearer");
         }
     }
-    assert_eq!(get("/client", "authorization: Bearer two\r\n").await.status, 200);
+    assert_eq!(get("/client", "authorization: Bearer token-two\r\n").await.status, 200);
     assert_eq!(get("/healthz", "").await.status, 200);
     assert_eq!(get("/readyz", "").await.status, 200);
     assert_eq!(service.get("/client").await.status, 200, "the public listener asks for none");
