@@ -94,12 +94,6 @@ pub trait Engine: Send + Sync + 'static {
         Ok((self.commit(commit).await?, Untold::Unknown))
     }
 
-    /// Tells `entries`, the first of `outbox`, and forgets them; `false`, with nothing done, where telling is not this
-    /// engine's to do. May be repeated.
-    async fn tell(&self, _outbox: Outbox, _entries: &[Entry]) -> Result<bool, Unavailable> {
-        Ok(false)
-    }
-
     /// The shards in which a collection of this name has items.
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable>;
 

@@ -9,8 +9,8 @@
 //! - an `active` event is skipped if its outbox has already been relayed beyond it. So no `active` event follows its
 //!   session's `revoked` one.
 //!
-//! Where the gateway reads the store's own Redis, the engine tells it itself, see [`Engine::tell`], and mostly in the commit
-//! that makes the change.
+//! Where the gateway reads the store's own Redis, most changes are told in their commits, and never come here: see
+//! [`Untold::Nothing`].
 //!
 //! The request that made a change drains its outbox before it answers. The sweeper looks at all outboxes and drains
 //! what a crash, or a gateway store that was away, has left.
@@ -113,19 +113,12 @@ impl Relay {
         };
         while let Some(last) = entries.last().map(|entry| entry.position) {
             let more = entries.len() >= BATCH;
-            let forgotten = self.engine.tell(outbox, &entries).await?;
-            if !forgotten {
-                self.gateway.apply(outbox, &project(outbox, entries)?).await?;
+            self.gateway.apply(outbox, &project(outbox, entries)?).await?;
+            if !more {
+                self.trim_later(outbox, last, turn);
+                break;
             }
-            match (forgotten, more) {
-                (true, false) => break,
-                (false, false) => {
-                    self.trim_later(outbox, last, turn);
-                    break;
-                }
-                (true, true) => {}
-                (false, true) => self.engine.trim(outbox, last).await?,
-            }
+            self.engine.trim(outbox, last).await?;
             entries = self.engine.pending(outbox, BATCH).await?;
         }
         Ok(())

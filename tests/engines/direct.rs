@@ -123,36 +123,6 @@ async fn what_cannot_be_told_at_once_is_left_to_the_relay_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_lies_in_the_outbox_is_told_once_and_taken_out() {
-    let told = Told::on(RedisServer::shared(), &[]);
-    let elsewhere = Redis::new(&told.settings);
-    announce(&elsewhere, &["one", "two", "three"]).await;
-    let (outbox, entries) = (told.engine.outbox_of(shard(7)), told.pending().await);
-    assert!(!elsewhere.tell(outbox, &entries).await.unwrap(), "it tells nobody");
-    assert!(told.engine.tell(outbox, &entries[..1]).await.unwrap());
-    assert_eq!((told.list(), told.pending().await), (vec!["one".to_owned()], entries[1..].to_vec()));
-    // Somebody else who has read all of them tells what is left.
-    for _ in 0..2 {
-        assert!(told.engine.tell(outbox, &entries).await.unwrap());
-        assert_eq!((told.list(), told.pending().await), (texts(&entries), vec![]));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_told_stays_in_the_outbox_with_all_behind_it() {
-    let told = Told::on(RedisServer::shared(), &[]);
-    let elsewhere = Redis::new(&told.settings);
-    announce(&elsewhere, &["good", "bad", "better"]).await;
-    let (outbox, entries) = (told.engine.outbox_of(shard(7)), told.pending().await);
-    assert!(told.engine.tell(outbox, &entries).await.is_err());
-    assert_eq!((told.list(), told.pending().await), (vec!["good".to_owned()], entries[1..].to_vec()));
-    announce(&elsewhere, &["unreadable"]).await;
-    let entries = told.pending().await;
-    assert!(!told.engine.tell(outbox, &entries).await.unwrap(), "it is left to the relay to say why");
-    assert_eq!(told.pending().await, entries);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_replicas_must_have_is_not_told_before() {
     let master = RedisServer::start();
     let _replica = RedisServer::replica_of(&master);
@@ -160,6 +130,4 @@ async fn what_replicas_must_have_is_not_told_before() {
     let Untold::These(entries) = told.announce(&["one"]).await else { panic!("it is in the outbox") };
     assert_eq!(texts(&entries), ["one"]);
     assert_eq!(told.list(), [""; 0]);
-    assert!(told.engine.tell(told.engine.outbox_of(shard(7)), &entries).await.unwrap());
-    assert_eq!((told.list(), told.pending().await), (vec!["one".to_owned()], vec![]));
 }

@@ -72,13 +72,14 @@ impl Redis {
         Self::telling(settings, None)
     }
 
-    /// As [`Self::new`]; announcements are told by `direct`, except in a cluster, where the keys lie apart.
+    /// As [`Self::new`]; announcements are told by `direct` where that can be: in a cluster the keys lie apart, and what
+    /// replicas must have is not to be told before.
     #[must_use]
     pub fn telling(settings: &Settings, direct: Option<Arc<dyn Direct>>) -> Arc<Self> {
         let names = KeyNames::new(settings.key_prefix());
         let replicated = settings.min_replicas() > 0;
         let servers = Arc::new(Servers::open(settings, "store"));
-        let direct = direct.filter(|_| !servers.is_cluster());
+        let direct = direct.filter(|_| !replicated && !servers.is_cluster());
         Arc::new(Self { names, servers, replicated, direct })
     }
 
@@ -170,23 +171,10 @@ impl Engine for Redis {
     }
 
     async fn commit_and_tell(&self, commit: Commit) -> Result<(Verdict, Untold), Unavailable> {
-        // What replicas must have is not told before.
-        let direct = self.direct.as_deref().filter(|_| !self.replicated);
-        let tell = direct::commands(direct, commit.announcements());
+        let tell = direct::commands(self.direct.as_deref(), commit.announcements());
         let answer: Value = self.servers.write(commit::call(&self.names, &commit, tell)).await?;
         commit::verdict(answer, commit.checks().len(), commit.into_announcements())
             .map_err(|error| self.servers.unavailable(error))
-    }
-
-    async fn tell(&self, outbox: Outbox, entries: &[Entry]) -> Result<bool, Unavailable> {
-        let (Some(direct), Some(shard)) = (&self.direct, Shard::from_index(outbox.0)) else {
-            return Ok(false);
-        };
-        let Some(call) = direct::call(&**direct, &self.names.outbox(shard), entries) else {
-            return Ok(false);
-        };
-        self.servers.write::<Value>(call.marked(self.names.mark(shard))).await?;
-        Ok(true)
     }
 
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
