@@ -12,9 +12,9 @@ use crate::{
     engine::{
         Engine, Keys,
         embedded::{self, Embedded},
-        redis::{self, EvictionWatch, Redis, Servers},
+        redis::{self, Direct, EvictionWatch, Redis, Servers},
     },
-    gateway::{self, LogGateway, RedisGateway, Relay, Reprojection},
+    gateway::{self, LogGateway, RedisGateway, Relay, Reprojection, Words},
     http::{Edge, Part, Probe, Surface, Task},
     mail::{self, Mail},
     session::{self, Census, Publisher, Sessions},
@@ -65,8 +65,8 @@ struct Stores {
 
 /// Builds the service. Telemetry has started by now, or there will be no metrics. Inside a tokio runtime, since
 /// connections are made in the background.
-pub fn build(config: &Config, world: World) -> Result<App, BuildError> {
-    let Stores { engine, keys, publisher, gateway, evictions } = stores(config, &world)?;
+pub fn build(config: &Config, world: &World) -> Result<App, BuildError> {
+    let Stores { engine, keys, publisher, gateway, evictions } = stores(config, world)?;
     let users = users(config, &engine, &keys)?;
     let dependencies = session::Dependencies {
         engine: engine.clone(),
@@ -123,7 +123,9 @@ fn keys_part(keys: Arc<Keys>) -> Part {
 /// Redis where one is configured, else the embedded store; its own stream as the feed where no gateway Redis is.
 fn stores(config: &Config, world: &World) -> Result<Stores, BuildError> {
     if let Some(settings) = &config.redis {
-        let engine = Redis::new(settings);
+        // Where the gateway's keys lie in the same Redis, it is told in the commit.
+        let direct = config.gateway_redis.is_none().then(|| words(config) as Arc<dyn Direct>);
+        let engine = Redis::telling(settings, direct);
         info!(addr = %settings, "sessions are kept in Redis");
         let evictions = Some(engine.eviction());
         let store = (engine.clone() as Arc<dyn Engine>, Arc::new(Keys::new(engine, world.clone())));
@@ -167,8 +169,11 @@ fn projection(
     servers: Arc<Servers>,
     keys: Arc<Keys>,
 ) -> RedisGateway {
-    let retention = config.session.revoked_retention;
-    RedisGateway::new(servers, config.gateway.clone(), redis.key_prefix(), keys, retention)
+    RedisGateway::new(servers, words(config), redis.key_prefix(), keys)
+}
+
+fn words(config: &Config) -> Arc<Words> {
+    Arc::new(Words::new(config.gateway.clone(), config.session.revoked_retention))
 }
 
 /// What writes every record of the gateway's Redis anew, at most `per_second` a second; nothing where there is no such
@@ -205,7 +210,7 @@ fn mail(config: &Config) -> Result<(Arc<dyn Mail>, Duration), BuildError> {
     })
 }
 
-pub(crate) fn assemble(config: &Config, world: World, parts: Vec<Part>, probe: &Probe) -> App {
+pub(crate) fn assemble(config: &Config, world: &World, parts: Vec<Part>, probe: &Probe) -> App {
     let edge = Arc::new(Edge::new(&config.http, world));
     let all = parts.into_iter().fold(Part::default(), |all, part| Part {
         public: all.public.merge(part.public),

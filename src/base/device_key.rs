@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{Engine as _, display::Base64Display, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signature, VerifyingKey};
 
 /// A usable Ed25519 public key (RFC 8032 section 5.1.5): on the curve, canonically encoded, and not of small order.
@@ -16,8 +16,7 @@ impl DeviceKey {
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; 32] = STANDARD.decode(text).ok()?.try_into().ok()?;
         let key = VerifyingKey::from_bytes(&bytes).ok()?;
-        let canonical = key.to_edwards().compress().to_bytes() == bytes;
-        (canonical && !key.is_weak()).then_some(Self(bytes))
+        (is_canonical(&bytes) && !key.is_weak()).then_some(Self(bytes))
     }
 
     /// A key that was parsed before and stored since.
@@ -45,10 +44,19 @@ impl DeviceKey {
     }
 }
 
+/// Whether no other bytes mean the same point: y lies below the prime 2^255 - 19. (The other way to write a point twice is
+/// the sign of an x that is 0. Both points that have such an x are weak.) To encode the point anew and compare would take
+/// as long as all else about a key.
+fn is_canonical(bytes: &[u8; 32]) -> bool {
+    // Little-endian; the highest bit is the sign of x.
+    let [lowest, middle @ .., highest] = bytes;
+    *lowest < 0xed || middle.iter().any(|byte| *byte != 0xff) || highest & 0x7f != 0x7f
+}
+
 /// Standard base64, padded: the form of the contract.
 impl fmt::Display for DeviceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&STANDARD.encode(self.0))
+        Base64Display::new(&self.0, &STANDARD).fmt(f)
     }
 }
 

@@ -24,4 +24,4 @@ pub use races::Races;
 pub use secret::Secret;
 pub use tls::use_ring;
 pub use unavailable::{Unavailable, chain};
-pub use world::{Clock, Randomness, SystemClock, SystemRandomness, Timestamp, World};
+pub use world::{Clock, Generator, Randomness, SystemClock, SystemRandomness, Timestamp, World};

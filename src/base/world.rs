@@ -3,11 +3,14 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use rand::{TryRng, rngs::SysRng};
+use rand::{
+    Rng, SeedableRng, TryRng,
+    rngs::{StdRng, SysRng},
+};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -130,6 +133,12 @@ impl World {
         bytes
     }
 
+    /// A generator with a seed of this world's.
+    #[must_use]
+    pub fn generator(&self) -> Generator {
+        Generator(Arc::new(Mutex::new(StdRng::from_seed(self.random()))))
+    }
+
     /// A whole number from 0 up to but not including `bound`, each equally likely. `bound` is at least 1.
     #[must_use]
     pub fn below(&self, bound: u64) -> u64 {
@@ -144,11 +153,26 @@ impl World {
     }
 }
 
+/// Random bytes that cost no call to the system: for what must be told apart, such as requests, and not for secrets, which
+/// whoever reads this process's memory could foresee. Clones share it.
+#[derive(Clone)]
+pub struct Generator(Arc<Mutex<StdRng>>);
+
+impl Generator {
+    /// `N` fresh random bytes.
+    #[must_use]
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Counting(std::sync::Mutex<u64>);
+    struct Counting(Mutex<u64>);
 
     impl Randomness for Counting {
         fn fill(&self, bytes: &mut [u8]) {
@@ -160,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_number_below_the_bound_is_drawn_and_none_above() {
-        let world = World::new(SystemClock, Counting(std::sync::Mutex::new(u64::MAX - 2)));
+        let world = World::new(SystemClock, Counting(Mutex::new(u64::MAX - 2)));
         let drawn: Vec<u64> = (0..1_000_000).map(|_| world.below(1_000_000)).collect();
         assert_eq!(drawn.iter().max(), Some(&999_999));
         assert_eq!(drawn.iter().min(), Some(&0));

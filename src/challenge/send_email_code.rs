@@ -5,7 +5,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{time::Instant, try_join};
 use tracing::info;
 
 use super::{
@@ -37,11 +37,17 @@ impl Challenges {
         let names = self.keys.names().await?;
         let place = names.place("email", email.as_str());
         let network = super::network(names, &place, client);
-        let send = Send { email, standing: self.users.resolve(email).await?, place, network };
-        let (mut watch, mut races) = (None, Races::default());
+        // Both at once: neither needs the other.
+        let (standing, address) =
+            try_join!(self.users.resolve(email), self.store.address(&place, self.world.now()))?;
+        let send = Send { email, standing, place, network };
+        let (mut watch, mut first, mut races) = (None, Some(address), Races::default());
         loop {
             let now = self.world.now();
-            let address = self.store.address(&send.place, now).await?;
+            let address = match first.take() {
+                Some(address) => address,
+                None => self.store.address(&send.place, now).await?,
+            };
             let lane = address.value.lane_for(send.network, now);
             let next = address.value.lane(lane).next_send(self.settings.resend_cooldown, now);
             let started = match next {
@@ -92,12 +98,12 @@ impl Challenges {
         let challenge = self.challenge(send, lane, &mail, now);
         let mut address = read.value.clone();
         address.lane_mut(lane).mail = Some(mail.clone());
-        if self.store.start(&id, &challenge, (read, &address), now).await? != Changed::Done {
+        let Some(started) = self.store.start(&id, &challenge, (read, address), now).await? else {
             return Ok(None);
-        }
+        };
         let delivered = self.deliver(send, &id, code, expires_at).await;
         // A failed delivery starts no cooldown: the next request mails.
-        self.settle(&send.place, lane, &mail.code, delivered.is_ok()).await?;
+        self.settle(&send.place, (lane, &mail.code), started, delivered.is_ok()).await?;
         delivered?;
         Ok(Some(id))
     }
@@ -130,21 +136,21 @@ impl Challenges {
         Ok(())
     }
 
-    /// Notes what became of the mail with this code, unless the lane has moved on.
+    /// Notes what became of the mail with this code, unless the lane has moved on. `read` is the address as it was when
+    /// the mail was begun: most likely it still is.
     async fn settle(
         &self,
         place: &Place,
-        lane: Lane,
-        code: &MailedCode,
+        (lane, code): (Lane, &MailedCode),
+        mut read: Read<Address>,
         delivered: bool,
     ) -> Result<(), Unavailable> {
         let mut races = Races::default();
         loop {
             let now = self.world.now();
-            let read = self.store.address(place, now).await?;
             let mut address = read.value.clone();
             let Some(mail) = address.lane_mut(lane).mail.take_if(|mail| mail.code == *code) else {
-                return Ok(());
+                return self.store.keep(place).await;
             };
             if delivered {
                 address.lane_mut(lane).mail = Some(Mail { delivered, ..mail });
@@ -153,6 +159,7 @@ impl Challenges {
                 return Ok(());
             }
             races.lost()?;
+            read = self.store.address(place, now).await?;
         }
     }
 

@@ -49,7 +49,9 @@ impl ChallengeId {
 
 impl fmt::Display for ChallengeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.place.prefix(), self.random)
+        f.write_str(self.place.shard.tag())?;
+        f.write_str(&self.place.key)?;
+        f.write_str(&self.random)
     }
 }
 
@@ -115,18 +117,21 @@ impl Store {
         Ok(self.engine.get_one(&used_item(&id.place, code)).await?.is_some())
     }
 
-    /// A new challenge, and its mail noted in the address.
+    /// A new challenge, and its mail noted in the address: returns that as it is now; nothing where it has changed since
+    /// it was read. Provisional: what became of the mail is noted before the answer.
     pub(super) async fn start(
         &self,
         id: &ChallengeId,
         challenge: &Challenge,
-        address: (&Read<Address>, &Address),
+        (read, address): (&Read<Address>, Address),
         now: Timestamp,
-    ) -> Result<Changed, Unavailable> {
+    ) -> Result<Option<Read<Address>>, Unavailable> {
         let mut commit = Commit::on(id.place.shard);
         put_challenge(&mut commit, id, (None, challenge), now);
-        put_address(&mut commit, &id.place, address, now);
-        self.commit(commit, None).await
+        let bytes = put_address(&mut commit, &id.place, (read, &address), now);
+        commit.provisional();
+        let changed = self.commit(commit, None).await?;
+        Ok((changed == Changed::Done).then_some(Read { value: address, bytes: Some(bytes) }))
     }
 
     /// Another challenge for a mail, unless its code has been used.
@@ -165,7 +170,7 @@ impl Store {
         self.commit(commit, Some(unused)).await
     }
 
-    /// The code, used by this challenge and by no other of its mail.
+    /// The code, used by this challenge and by no other of its mail. Provisional: the session that it opens comes after.
     pub(super) async fn claim(
         &self,
         found: &Found,
@@ -178,6 +183,7 @@ impl Store {
         let mark = UsedMark { expires_at: found.now.after(LONGEST_CODE).after(REMEMBERED) };
         commit.expire(item.collection.clone(), LONGEST_CODE + REMEMBERED + DRIFT);
         commit.put(item, mark.encode());
+        commit.provisional();
         self.commit(commit, Some(unused)).await
     }
 
@@ -186,6 +192,11 @@ impl Store {
         let mut commit = Commit::on(found.id.place.shard);
         commit.unchanged(challenge_item(&found.id), found.challenge.bytes.as_deref());
         Ok(self.commit(commit, None).await? == Changed::Done)
+    }
+
+    /// What the store has been told so far lasts.
+    pub(super) async fn keep(&self, place: &Place) -> Result<(), Unavailable> {
+        self.commit(Commit::on(place.shard), None).await.map(drop)
     }
 
     async fn commit(&self, commit: Commit, unused: Option<CheckId>) -> Result<Changed, Unavailable> {
@@ -220,18 +231,20 @@ fn put_challenge(
     commit.put(item, ChallengeRecord::from(value).encode());
 }
 
-/// Puts an address, as long as it still is what was read.
+/// Puts an address, as long as it still is what was read, and returns it as it is stored.
 fn put_address(
     commit: &mut Commit,
     place: &Place,
     (read, value): (&Read<Address>, &Address),
     now: Timestamp,
-) {
+) -> Vec<u8> {
     let item = address_item(place);
     let matters_for = matters_for(value);
     commit.unchanged(item.clone(), read.bytes.as_deref());
     commit.expire(item.collection.clone(), matters_for + DRIFT);
-    commit.put(item, AddressRecord::of(value, now.after(matters_for)).encode());
+    let bytes = AddressRecord::of(value, now.after(matters_for)).encode();
+    commit.put(item, bytes.clone());
+    bytes
 }
 
 /// Usual places are remembered for long. Without any, only wrong codes and a cooldown are left, which are over sooner.

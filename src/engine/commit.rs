@@ -11,6 +11,7 @@ pub struct Commit {
     checks: Vec<Check>,
     writes: Vec<Write>,
     announcements: Vec<Vec<u8>>,
+    provisional: bool,
 }
 
 /// Which check of a commit.
@@ -62,7 +63,7 @@ impl Commit {
     /// Nothing yet, in `shard`.
     #[must_use]
     pub const fn on(shard: Shard) -> Self {
-        Self { shard, checks: Vec::new(), writes: Vec::new(), announcements: Vec::new() }
+        Self { shard, checks: Vec::new(), writes: Vec::new(), announcements: Vec::new(), provisional: false }
     }
 
     /// Only if `item` is not there.
@@ -103,6 +104,18 @@ impl Commit {
         self.announcements.push(entry);
     }
 
+    /// Nothing is answered on this commit alone: another one follows, in whatever shard, and that one shall last. The
+    /// store may forget this one until then, together with all that came after it. Not for what announces anything.
+    pub const fn provisional(&mut self) {
+        self.provisional = true;
+    }
+
+    /// See [`Self::provisional`].
+    #[must_use]
+    pub const fn is_provisional(&self) -> bool {
+        self.provisional && self.announcements.is_empty()
+    }
+
     /// The shard that all of it is in.
     #[must_use]
     pub const fn shard(&self) -> Shard {
@@ -125,6 +138,12 @@ impl Commit {
     #[must_use]
     pub fn announcements(&self) -> &[Vec<u8>] {
         &self.announcements
+    }
+
+    /// The outbox entries alone.
+    #[must_use]
+    pub fn into_announcements(self) -> Vec<Vec<u8>> {
+        self.announcements
     }
 
     fn check(&mut self, check: Check) -> CheckId {

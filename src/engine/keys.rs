@@ -179,7 +179,7 @@ impl Place {
     /// The tag and the key: the start of every id of what lies here.
     #[must_use]
     pub fn prefix(&self) -> String {
-        format!("{}{}", self.shard.tag(), self.key)
+        [self.shard.tag(), &self.key].concat()
     }
 
     /// The place that `id` starts with, and the rest of `id`.
@@ -194,6 +194,6 @@ impl Place {
     /// The collection of this kind that belongs to the name.
     #[must_use]
     pub fn collection(&self, kind: &str) -> Collection {
-        Collection::new(self.shard, format!("{kind}:{}", self.key))
+        Collection::new(self.shard, [kind, ":", &self.key].concat())
     }
 }

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 
 pub use commit::{Check, CheckId, Commit, Refusal, Verdict, Write};
 pub use keys::{Keys, Names, Place};
-pub use outbox::{Entry, EventLog, History, Outbox, Position};
+pub use outbox::{Entry, EventLog, History, Outbox, Position, Untold};
 pub use shard::{Collection, Item, Shard};
 
 use crate::base::Unavailable;
@@ -66,6 +66,16 @@ pub trait Engine: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Page, Unavailable>;
 
+    /// The first pages of `collections`, all of one shard, as [`Self::list`] gives them. None is read before those before
+    /// it.
+    async fn first_pages(&self, collections: &[Collection], limit: usize) -> Result<Vec<Page>, Unavailable> {
+        let mut pages = Vec::with_capacity(collections.len());
+        for collection in collections {
+            pages.push(self.list(collection, None, limit).await?);
+        }
+        Ok(pages)
+    }
+
     /// How many items `collection` has.
     async fn count(&self, collection: &Collection) -> Result<u64, Unavailable>;
 
@@ -78,6 +88,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Applies `commit` if all its checks hold; otherwise changes nothing and names the first that did not.
     /// `Done` is durable as far as the backend's settings promise.
     async fn commit(&self, commit: Commit) -> Result<Verdict, Unavailable>;
+
+    /// As [`Self::commit`], and says what is left to tell of what it announced.
+    async fn commit_and_tell(&self, commit: Commit) -> Result<(Verdict, Untold), Unavailable> {
+        Ok((self.commit(commit).await?, Untold::Unknown))
+    }
 
     /// The shards in which a collection of this name has items.
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable>;

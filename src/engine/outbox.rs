@@ -59,6 +59,17 @@ pub struct Entry {
     pub announcement: Vec<u8>,
 }
 
+/// What is left to tell after a commit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Untold {
+    /// Nothing: all that was announced in the shard, by this commit and before it, has been told.
+    Nothing,
+    /// The outbox holds exactly these entries, the commit's own.
+    These(Vec<Entry>),
+    /// Nobody knows without looking.
+    Unknown,
+}
+
 /// What a log had after some position.
 #[derive(Debug, PartialEq, Eq)]
 pub enum History {

@@ -11,7 +11,7 @@ use tracing::warn;
 use super::{Batch, Feed, GatewayRecord};
 use crate::{
     base::Unavailable,
-    engine::{Entry, EventLog, History, Position, Shard},
+    engine::{Entry, EventLog, History, Position, Shard, Untold},
     http::Task,
     session::Publisher,
 };
@@ -48,7 +48,7 @@ impl LogGateway {
 
 #[async_trait]
 impl Publisher for LogGateway {
-    async fn publish(&self, _shard: Shard) -> Result<(), Unavailable> {
+    async fn publish(&self, _shard: Shard, _untold: Untold) -> Result<(), Unavailable> {
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use embedded::LogGateway;
 pub use feed::{Batch, Feed};
 pub use record::GatewayRecord;
-pub use redis::RedisGateway;
+pub use redis::{RedisGateway, Words};
 pub use relay::Relay;
 pub use reproject::{Checkpoint, Ending, Progress, Reprojection};
 pub use settings::Settings;

@@ -9,6 +9,9 @@
 //! - an `active` event is skipped if its outbox has already been relayed beyond it. So no `active` event follows its
 //!   session's `revoked` one.
 //!
+//! Where the gateway reads the store's own Redis, most changes are told in their commits, and never come here: see
+//! [`Untold::Nothing`].
+//!
 //! The request that made a change drains its outbox before it answers. The sweeper looks at all outboxes and drains
 //! what a crash, or a gateway store that was away, has left.
 
@@ -17,13 +20,16 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use opentelemetry::{global, metrics::Gauge};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::timeout,
+};
 use tracing::warn;
 
 use super::{GatewayRecord, RedisGateway};
 use crate::{
     base::Unavailable,
-    engine::{Engine, Entry, Outbox, Position, Shard},
+    engine::{Engine, Entry, Outbox, Position, Shard, Untold},
     http::{Stop, Task},
     session::Publisher,
 };
@@ -48,7 +54,7 @@ pub struct Relay {
     engine: Arc<dyn Engine>,
     gateway: RedisGateway,
     /// One drain an outbox at a time in this process. Others may drain it too: this saves work, not correctness.
-    turns: Vec<Mutex<()>>,
+    turns: Vec<Arc<Mutex<()>>>,
     patience: Duration,
     /// How many outboxes the last look found with entries: what the gateway does not know yet.
     backlog: Gauge<u64>,
@@ -58,7 +64,7 @@ impl Relay {
     /// From `engine`'s outboxes to `gateway`. A caller waits `patience` at most for his change to be published.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, gateway: RedisGateway, patience: Duration) -> Arc<Self> {
-        let turns = Shard::all().map(|_| Mutex::new(())).collect();
+        let turns = Shard::all().map(|_| Arc::default()).collect();
         let backlog = global::meter("authsession")
             .u64_gauge("authsession.gateway.backlog")
             .with_description("Outboxes with changes that have not reached the gateway yet")
@@ -88,33 +94,53 @@ impl Relay {
     async fn sweep(&self) -> Result<(), Unavailable> {
         let waiting = self.engine.backlog().await?;
         self.backlog.record(waiting.len() as u64, &[]);
-        let drains = stream::iter(waiting).map(|outbox| self.drain(outbox)).buffer_unordered(SWEEP_WIDTH);
+        let drains = stream::iter(waiting)
+            .map(|outbox| self.drain(outbox, Untold::Unknown))
+            .buffer_unordered(SWEEP_WIDTH);
         drains.fold(Ok(()), async |all, one| one.and(all)).await
     }
 
-    /// Empties `outbox` of all that is in it.
-    async fn drain(&self, outbox: Outbox) -> Result<(), Unavailable> {
-        let _turn = match self.turns.get(usize::from(outbox.0)) {
-            Some(turn) => Some(turn.lock().await),
-            None => None,
-        };
-        loop {
-            let entries = self.engine.pending(outbox, BATCH).await?;
-            let Some(last) = entries.last().map(|entry| entry.position) else { return Ok(()) };
-            let full = entries.len() >= BATCH;
-            self.gateway.apply(outbox, &project(outbox, entries)?).await?;
-            self.engine.trim(outbox, last).await?;
-            if !full {
-                return Ok(());
+    /// Makes all that is in `outbox` known to the gateway, and empties it. `untold` spares the first look.
+    async fn drain(&self, outbox: Outbox, untold: Untold) -> Result<(), Unavailable> {
+        let turn = self.turns.get(usize::from(outbox.0)).map(Arc::clone).unwrap_or_default();
+        let (turn, mut entries) = match (Arc::clone(&turn).try_lock_owned(), untold) {
+            (Ok(turn), Untold::These(entries)) => (turn, entries),
+            (Ok(turn), Untold::Nothing | Untold::Unknown) => {
+                (turn, self.engine.pending(outbox, BATCH).await?)
             }
+            // Whoever has the turn is likely to tell these, too.
+            (Err(_), _) => (turn.lock_owned().await, self.engine.pending(outbox, BATCH).await?),
+        };
+        while let Some(last) = entries.last().map(|entry| entry.position) {
+            let more = entries.len() >= BATCH;
+            self.gateway.apply(outbox, &project(outbox, entries)?).await?;
+            if !more {
+                self.trim_later(outbox, last, turn);
+                break;
+            }
+            self.engine.trim(outbox, last).await?;
+            entries = self.engine.pending(outbox, BATCH).await?;
         }
+        Ok(())
+    }
+
+    /// For nobody need wait for it. Where it fails the entries are told once more, by the sweeper.
+    fn trim_later(&self, outbox: Outbox, through: Position, turn: OwnedMutexGuard<()>) {
+        let engine = Arc::clone(&self.engine);
+        tokio::spawn(async move {
+            let _ = engine.trim(outbox, through).await;
+            drop(turn);
+        });
     }
 }
 
 #[async_trait]
 impl Publisher for Relay {
-    async fn publish(&self, shard: Shard) -> Result<(), Unavailable> {
-        let drain = self.drain(self.engine.outbox_of(shard));
+    async fn publish(&self, shard: Shard, untold: Untold) -> Result<(), Unavailable> {
+        if untold == Untold::Nothing {
+            return Ok(());
+        }
+        let drain = self.drain(self.engine.outbox_of(shard), untold);
         match timeout(self.patience, drain).await {
             Ok(result) => result,
             Err(_) => Err(Unavailable::new("gateway", "publishing took too long")),

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use tower_http::{cors::CorsLayer, set_header::SetResponseHeaderLayer};
 
 use super::request_id;
-use crate::base::{World, settings::Reader};
+use crate::base::{Generator, settings::Reader};
 
 /// How long a browser may remember that it may ask.
 const REMEMBERED: Duration = Duration::from_mins(10);
@@ -53,7 +53,7 @@ fn parse(origin: &str) -> Option<HeaderValue> {
 }
 
 /// `router`, and the answers to browsers that ask for `origins`. The same where there are none.
-pub(super) fn open(router: Router, origins: &[HeaderValue], world: &World) -> Router {
+pub(super) fn open(router: Router, origins: &[HeaderValue], ids: &Generator) -> Router {
     if origins.is_empty() {
         return router;
     }
@@ -81,8 +81,8 @@ pub(super) fn open(router: Router, origins: &[HeaderValue], world: &World) -> Ro
         }
     });
     // A preflight is answered by the layer itself; every answer has an id.
-    let world = world.clone();
-    let fresh = move |_: &Response| Some(request_id::fresh(&world));
+    let ids = ids.clone();
+    let fresh = move |_: &Response| Some(request_id::fresh(&ids));
     router
         .layer(cors)
         .layer(no_preflight)

@@ -16,7 +16,7 @@ use super::{
     operation::{self, Gate, Operation},
     routes::{Entry, Kind},
 };
-use crate::base::World;
+use crate::base::{Generator, World};
 
 /// The longest that a request may take from its head to the head of its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub struct Edge {
     pub closing: Stop,
     /// Requests that have not been answered yet, and changes that go on without their client.
     pub in_flight: TaskTracker,
-    pub(super) world: World,
+    pub(super) request_ids: Generator,
     pub(super) proxies: Arc<[IpNet]>,
     pub(super) request_timeout: Duration,
     pub(super) body_timeout: Duration,
@@ -61,12 +61,12 @@ fn without_parameter(path: &str) -> Option<String> {
 impl Edge {
     /// The edge of one service. Telemetry has started by now, or there will be no metrics.
     #[must_use]
-    pub fn new(settings: &Settings, world: World) -> Self {
+    pub fn new(settings: &Settings, world: &World) -> Self {
         Self {
             draining: Stop::new(),
             closing: Stop::new(),
             in_flight: TaskTracker::new(),
-            world,
+            request_ids: world.generator(),
             proxies: settings.trusted_proxies.clone(),
             request_timeout: REQUEST_TIMEOUT,
             body_timeout: BODY_TIMEOUT,
@@ -125,7 +125,7 @@ impl Edge {
         let router = router
             .fallback((async || Problem::not_found()).layer(layer.clone()))
             .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer));
-        let router = cors::open(router, origins, &self.world);
-        Surface::new(router, list, self.refusals.clone(), self.world.clone())
+        let ids = &self.request_ids;
+        Surface::new(cors::open(router, origins, ids), list, self.refusals.clone(), ids.clone())
     }
 }

@@ -34,6 +34,8 @@ use super::{
     routes::Kind,
 };
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// One operation, and what its requests meet before and after its handler.
 pub(super) struct Operation {
     edge: Arc<Edge>,
@@ -55,7 +57,7 @@ impl Operation {
     }
 
     /// The request's span. Its parent is the caller's, where the caller names one.
-    fn span(&self, caller: &Context, method: &'static str, request_id: &HeaderValue) -> Span {
+    fn span(&self, caller: Option<&Context>, method: &'static str, request_id: &HeaderValue) -> Span {
         let span = info_span!(
             "request",
             otel.name = self.route.operation,
@@ -68,7 +70,7 @@ impl Operation {
             http.response.status_code = Empty,
             error.type = Empty,
         );
-        if caller.has_active_span() {
+        if let Some(caller) = caller {
             // Fails where spans are not exported, which is no fault.
             let _ = span.set_parent(caller.clone());
         }
@@ -91,7 +93,7 @@ impl Operation {
     async fn handle(&self, request: Request, next: Next) -> Result<Response, Problem> {
         self.gate.guard.admit(request.headers())?;
         let (mut parts, body) = request.into_parts();
-        if let Some(peer) = parts.extensions.get::<Peer>().copied() {
+        if let Some(peer) = parts.extensions.remove::<Peer>() {
             parts.extensions.insert(client_address::find(peer, &parts.headers, &self.edge.proxies));
         }
         let bytes = body::read(body, self.edge.body_timeout).await?;
@@ -149,20 +151,22 @@ impl Operation {
 /// Middleware: walks the line for one request.
 pub(super) async fn run(State(operation): State<Arc<Operation>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let request_id = request_id::choose(request.headers(), &operation.edge.world);
+    let request_id = request_id::choose(request.headers(), &operation.edge.request_ids);
     let method = method_label(request.method());
     let caller = caller(request.headers());
-    let span = operation.span(&caller, method, &request_id);
-    async {
+    let span = operation.span(caller.as_ref(), method, &request_id);
+    let answered = async {
         let mut response = operation.answer(request, next).await;
         response.headers_mut().insert(request_id::HEADER, request_id);
         protect(response.headers_mut());
         operation.finish(method, started, &response);
         response
     }
-    .with_context(caller)
-    .instrument(span)
-    .await
+    .instrument(span);
+    match caller {
+        Some(caller) => answered.with_context(caller).await,
+        None => answered.await,
+    }
 }
 
 /// What keeps caches and browsers from making more of an answer than it is: it is not kept, not guessed at, and runs,
@@ -176,12 +180,12 @@ pub(super) fn protect(headers: &mut HeaderMap) {
 
 /// Where the caller is in a trace, if it says so. It travels with the request, to the log and to the services that we
 /// call, whether or not spans are exported.
-fn caller(headers: &HeaderMap) -> Context {
-    if headers.contains_key("traceparent") {
-        global::get_text_map_propagator(|propagator| propagator.extract(&Carrier(headers)))
-    } else {
-        Context::new()
+fn caller(headers: &HeaderMap) -> Option<Context> {
+    if !headers.contains_key(TRACEPARENT) {
+        return None;
     }
+    let context = global::get_text_map_propagator(|propagator| propagator.extract(&Carrier(headers)));
+    context.has_active_span().then_some(context)
 }
 
 /// Headers as the propagator reads them.
@@ -219,7 +223,7 @@ mod tests {
 
     fn with(routes: Routes, request_timeout: Duration) -> (Arc<Edge>, Surface) {
         let settings = Settings::read(&mut Reader::default());
-        let mut edge = Edge::new(&settings, World::system());
+        let mut edge = Edge::new(&settings, &World::system());
         edge.request_timeout = request_timeout;
         edge.body_timeout = Duration::from_millis(10);
         edge.most_at_once = 2;

@@ -11,7 +11,7 @@ use axum::{
 use tower::Service;
 
 use super::{Peer, Problem, Route, host, measure::Refusals, operation, request_id};
-use crate::base::World;
+use crate::base::Generator;
 
 /// The body of an answer.
 pub type Answer = Body;
@@ -21,12 +21,12 @@ pub struct Surface {
     router: Router,
     routes: Vec<Route>,
     refusals: Refusals,
-    world: World,
+    request_ids: Generator,
 }
 
 impl Surface {
-    pub(super) fn new(router: Router, list: Vec<Route>, refusals: Refusals, world: World) -> Self {
-        Self { router, routes: list, refusals, world }
+    pub(super) fn new(router: Router, list: Vec<Route>, refusals: Refusals, request_ids: Generator) -> Self {
+        Self { router, routes: list, refusals, request_ids }
     }
 
     /// Every operation.
@@ -55,7 +55,7 @@ impl Surface {
         let problem = if welcome { host::fault(request)? } else { Problem::busy() };
         self.refusals.count(&problem);
         let mut response = problem.into_response();
-        let request_id = request_id::choose(request.headers(), &self.world);
+        let request_id = request_id::choose(request.headers(), &self.request_ids);
         response.headers_mut().insert(request_id::HEADER, request_id);
         operation::protect(response.headers_mut());
         Some(response)

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     base::Cause,
-    engine::record::Record,
+    engine::{Untold, record::Record},
     users::{Block, Subject},
 };
 
@@ -50,7 +50,7 @@ impl Sessions {
         self.store.block(&place, &Blocked { at: revocation.at, nonce: self.world.random() }, &job).await?;
         let revoked =
             self.revoke_active(&Ending { place: &place, revocation: &revocation, until: None }).await;
-        let published = self.publisher.publish(place.shard).await;
+        let published = self.publisher.publish(place.shard, Untold::Unknown).await;
         let revoked = revoked?;
         self.store.finish_job(job_item(&place, &job), &job.encode()).await?;
         published?;

@@ -35,24 +35,22 @@ impl Sessions {
     pub async fn list_user_sessions(self: &Arc<Self>, user_id: &str) -> Result<Listing, Unavailable> {
         let place = self.keys.names().await?.place("user", user_id);
         let mut found = Found::default();
-        let mut from = None;
+        let (mut active, mut revoked) = self.store.first_pages(&place, PAGE, self.now()).await?;
+        let one_page = active.next.is_none();
         loop {
-            let page = self.store.active_page(&place, from.as_ref(), PAGE).await?;
-            found.add(page.sessions.into_iter().map(|kept| kept.session).collect());
-            from = page.next;
-            if from.is_none() {
-                break;
-            }
+            found.add(active.sessions.into_iter().map(|kept| kept.session).collect());
+            let Some(next) = active.next else { break };
+            active = self.store.active_page(&place, Some(&next), PAGE).await?;
         }
         // Read second: a session that is revoked between the two is seen twice rather than missed.
+        if !one_page {
+            revoked = self.store.revoked_page(&place, None, PAGE, self.now()).await?;
+        }
         loop {
-            let page = self.store.revoked_page(&place, from.as_ref(), PAGE, self.now()).await?;
-            found.add(page.sessions);
-            self.forget(&place, page.over).await;
-            from = page.next;
-            if from.is_none() {
-                break;
-            }
+            found.add(revoked.sessions);
+            self.forget(&place, revoked.over).await;
+            let Some(next) = revoked.next else { break };
+            revoked = self.store.revoked_page(&place, Some(&next), PAGE, self.now()).await?;
         }
         let (ready, order) = found.sorted();
         Ok(Listing { sessions: self.clone(), place, order, ready })

@@ -13,6 +13,7 @@ mod job;
 mod list_user_sessions;
 mod model;
 mod open;
+mod pages;
 mod record;
 mod revoke_all_user_sessions;
 mod revoke_device_session;
@@ -36,7 +37,7 @@ pub use store::Flag;
 
 use crate::{
     base::{Timestamp, Unavailable, World},
-    engine::{Engine, Keys, Shard},
+    engine::{Engine, Keys, Shard, Untold},
     http::{Part, Task},
     users::Users,
 };
@@ -47,8 +48,9 @@ use store::Store;
 #[async_trait]
 pub trait Publisher: Send + Sync + 'static {
     /// `Ok` once everything that was announced in `shard` before this call is in effect at the gateway. After an
-    /// `Err` it will be in effect some time later.
-    async fn publish(&self, shard: Shard) -> Result<(), Unavailable>;
+    /// `Err` it will be in effect some time later. `untold` is what the caller's own commit left to tell, where it has
+    /// just made one.
+    async fn publish(&self, shard: Shard, untold: Untold) -> Result<(), Unavailable>;
 }
 
 /// What sessions need of the rest of the service.

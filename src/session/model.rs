@@ -35,7 +35,9 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.place.prefix(), id::encode(&self.suffix))
+        f.write_str(self.place.shard.tag())?;
+        f.write_str(&self.place.key)?;
+        f.write_str(&id::encode(&self.suffix))
     }
 }
 

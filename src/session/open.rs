@@ -4,12 +4,13 @@ use tracing::{info, warn};
 
 use super::{
     LimitPolicy, Revocation, Session, SessionId, Sessions,
+    pages::ActivePage,
     revoke_all_user_sessions::{CHUNK, Ending},
-    store::{ActivePage, Flag, Opened},
+    store::{Flag, Opened},
 };
 use crate::{
     base::{Cause, DeviceKey, Unavailable},
-    engine::{Names, Place},
+    engine::{Names, Place, Untold},
 };
 
 /// Which session to open.
@@ -40,13 +41,13 @@ impl Sessions {
     pub async fn open(&self, request: &Request<'_>) -> Result<Opening, Unavailable> {
         let names = self.keys.names().await?;
         let session = self.requested(names, request);
-        loop {
+        let untold = loop {
             match self.store.open(&session, self.settings.max_per_user).await? {
-                Opened::Fresh => {
+                Opened::Fresh(untold) => {
                     info!(device_session_id = %session.id, user_id = session.user_id, "session opened");
-                    break;
+                    break untold;
                 }
-                Opened::Already => break,
+                Opened::Already => break Untold::Unknown,
                 Opened::Ended => return Ok(Opening::Ended),
                 Opened::Blocked(flag) => return Ok(Opening::Blocked(flag)),
                 Opened::Full => match self.settings.limit_policy {
@@ -54,8 +55,8 @@ impl Sessions {
                     LimitPolicy::RevokeOldest => self.make_room(&session.id.place).await?,
                 },
             }
-        }
-        if let Err(error) = self.publisher.publish(session.id.place.shard).await {
+        };
+        if let Err(error) = self.publisher.publish(session.id.place.shard, untold).await {
             warn!(cause = %error.source, "the gateway will learn of a new session later");
         }
         Ok(Opening::Open(session.id))
@@ -105,7 +106,7 @@ impl Sessions {
             self.revoke_pages(&ending, ActivePage { sessions, next: None }, None).await?;
             if publishing && oldest.len() > CHUNK {
                 // There may be many, where the limit is new: the caller's publication should have little left to do.
-                publishing = self.publisher.publish(place.shard).await.is_ok();
+                publishing = self.publisher.publish(place.shard, Untold::Unknown).await.is_ok();
             }
         }
         Ok(())

@@ -8,12 +8,13 @@ use tracing::info;
 use super::{
     Error, Revocation, SessionId, Sessions,
     job::{CLOCK_SKEW, job_item},
+    pages::ActivePage,
     record::Job,
-    store::{ActivePage, Kept},
+    store::Kept,
 };
 use crate::{
     base::{Cause, Timestamp, Unavailable},
-    engine::{Place, record::Record},
+    engine::{Place, Untold, record::Record},
 };
 
 /// How many sessions one commit revokes: about 1 ms of the store's time.
@@ -39,7 +40,7 @@ impl Sessions {
         let revocation = Revocation { at: self.now(), cause };
         let revoked = self.revoke_all(&place, &revocation).await;
         // Before the answer to a failure, too: what was revoked shall be in effect as soon as can be.
-        let published = self.publisher.publish(place.shard).await;
+        let published = self.publisher.publish(place.shard, Untold::Unknown).await;
         let revoked = revoked?;
         published?;
         if revoked.is_empty() && !self.users.exists(user_id).await? {
@@ -99,7 +100,7 @@ impl Sessions {
                 // Between chunks, so that the caller's publication has little left to do. Where the gateway's store is
                 // away, the truth goes on without it.
                 if !revoked.is_empty() && publishing {
-                    publishing = self.publisher.publish(place.shard).await.is_ok();
+                    publishing = self.publisher.publish(place.shard, Untold::Unknown).await.is_ok();
                 }
                 let ended = self.revoke_chunk(chunk, revocation, job).await?;
                 if !ended.is_empty() {
@@ -120,7 +121,7 @@ impl Sessions {
         job: Option<&Job>,
     ) -> Result<Vec<SessionId>, Unavailable> {
         let mut rest = chunk.to_vec();
-        while !rest.is_empty() && !self.store.revoke(&rest, revocation, job).await? {
+        while !rest.is_empty() && self.store.revoke(&rest, revocation, job).await?.is_none() {
             // Some of them have been revoked by others meanwhile: those are not ours to count.
             let suffixes: Vec<[u8; 16]> = rest.iter().map(|kept| kept.session.id.suffix).collect();
             rest = match rest.first() {

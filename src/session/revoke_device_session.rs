@@ -3,7 +3,10 @@
 use tracing::info;
 
 use super::{Error, Revocation, SessionId, Sessions, store::Found};
-use crate::base::{Cause, Races};
+use crate::{
+    base::{Cause, Races},
+    engine::Untold,
+};
 
 /// What became of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,7 +23,7 @@ impl Sessions {
         let id = SessionId::parse(id).ok_or(Error::SessionNotFound)?;
         let revocation = Revocation { at: self.now(), cause };
         let mut races = Races::default();
-        let outcome = loop {
+        let (outcome, untold) = loop {
             let kept = match self.store.find(&id, self.now()).await? {
                 Found::Active(kept) => kept,
                 // What was read may be undone by a failover, and the publication below then find nothing to publish.
@@ -28,17 +31,17 @@ impl Sessions {
                     races.lost()?;
                     continue;
                 }
-                Found::Revoked(_) => break Outcome::AlreadyRevoked,
+                Found::Revoked(_) => break (Outcome::AlreadyRevoked, Untold::Unknown),
                 Found::Nothing => return Err(Error::SessionNotFound),
             };
-            if self.store.revoke(&[kept], &revocation, None).await? {
+            if let Some(untold) = self.store.revoke(&[kept], &revocation, None).await? {
                 info!(device_session_id = %id, reason_code = revocation.cause.reason_code, "session revoked");
-                break Outcome::Revoked;
+                break (Outcome::Revoked, untold);
             }
             // Somebody else has just revoked it: the next look will show it.
             races.lost()?;
         };
-        self.publisher.publish(id.place.shard).await?;
+        self.publisher.publish(id.place.shard, untold).await?;
         self.forget_now_and_then(&id.place).await;
         Ok(outcome)
     }

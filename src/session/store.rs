@@ -19,12 +19,12 @@ use super::{
 };
 use crate::{
     base::{Timestamp, Unavailable},
-    engine::{Collection, Commit, Cursor, Engine, Item, Place, Verdict, record::Record},
+    engine::{Collection, Commit, Engine, Item, Place, Untold, Verdict, record::Record},
 };
 
 /// The last of a revoked session is kept at least this long, however short the retention: while the challenge that
 /// opened it can still be replayed, the store must know that it was revoked.
-const LEAST_KEPT: Duration = Duration::from_hours(1);
+pub(super) const LEAST_KEPT: Duration = Duration::from_hours(1);
 
 /// The store's own clock may be off by this much before its housekeeping could be early.
 const DRIFT: Duration = Duration::from_mins(1);
@@ -37,7 +37,7 @@ pub(super) struct Store {
 
 /// How opening ended.
 pub(super) enum Opened {
-    Fresh,
+    Fresh(Untold),
     /// An earlier run of the same request opened it.
     Already,
     /// An earlier run opened it, and it has been revoked since.
@@ -63,20 +63,6 @@ pub(super) enum Found {
     Active(Kept),
     Revoked(Session),
     Nothing,
-}
-
-/// One page of a walk through a user's active sessions.
-pub(super) struct ActivePage {
-    pub(super) sessions: Vec<Kept>,
-    pub(super) next: Option<Cursor>,
-}
-
-/// One page of a walk through a user's revoked sessions.
-pub(super) struct RevokedPage {
-    pub(super) sessions: Vec<Session>,
-    /// Those that may not be read any more, and need not be kept.
-    pub(super) over: Vec<Item>,
-    pub(super) next: Option<Cursor>,
 }
 
 impl Store {
@@ -143,8 +129,9 @@ impl Store {
         }
         commit.put(item, Active::of(session).encode());
         commit.announce(Announcement::of(session).encode());
-        Ok(match self.engine.commit(commit).await? {
-            Verdict::Done => Opened::Fresh,
+        let (verdict, untold) = self.engine.commit_and_tell(commit).await?;
+        Ok(match verdict {
+            Verdict::Done => Opened::Fresh(untold),
             Verdict::Refused(refusal) if refusal.check == not_blocked => {
                 Opened::Blocked(Flag(refusal.found.unwrap_or_default()))
             }
@@ -154,14 +141,15 @@ impl Store {
         })
     }
 
-    /// Revokes all of `sessions`, which are one user's, or none: `false` where one of them has been revoked meanwhile.
+    /// Revokes all of `sessions`, which are one user's, or none, and says what is left to tell of it; nothing
+    /// where one of them has been revoked meanwhile.
     pub(super) async fn revoke(
         &self,
         sessions: &[Kept],
         revocation: &Revocation,
         job: Option<&Job>,
-    ) -> Result<bool, Unavailable> {
-        let Some(Kept { session: first, .. }) = sessions.first() else { return Ok(true) };
+    ) -> Result<Option<Untold>, Unavailable> {
+        let Some(Kept { session: first, .. }) = sessions.first() else { return Ok(Some(Untold::Unknown)) };
         let place = &first.id.place;
         let expires_at = revocation.at.after(self.retention);
         let mut commit = Commit::on(place.shard);
@@ -178,48 +166,8 @@ impl Store {
         if let Some(job) = job {
             commit.put(job_item(place, job), job.encode());
         }
-        Ok(self.engine.commit(commit).await? == Verdict::Done)
-    }
-
-    /// About `limit` active sessions of a user, none of them twice within a page.
-    pub(super) async fn active_page(
-        &self,
-        place: &Place,
-        from: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<ActivePage, Unavailable> {
-        let page = self.engine.list(&active(place), from, limit).await?;
-        let distinct: BTreeMap<Vec<u8>, Vec<u8>> = page.items.into_iter().collect();
-        let keep = |(name, bytes): (Vec<u8>, Vec<u8>)| {
-            let item = active(place).item(name);
-            kept(&item, id_of(place, &item)?, bytes)
-        };
-        Ok(ActivePage {
-            sessions: distinct.into_iter().map(keep).collect::<Result<_, _>>()?,
-            next: page.next,
-        })
-    }
-
-    /// About `limit` revoked sessions of a user.
-    pub(super) async fn revoked_page(
-        &self,
-        place: &Place,
-        from: Option<&Cursor>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<RevokedPage, Unavailable> {
-        let page = self.engine.list(&revoked(place), from, limit).await?;
-        let (mut sessions, mut over) = (Vec::new(), Vec::new());
-        for (name, bytes) in page.items {
-            let item = revoked(place).item(name);
-            let record = Revoked::decode(&item, &bytes)?;
-            if now < record.expires_at {
-                sessions.push(record.into_session(id_of(place, &item)?));
-            } else if record.expires_at.after(LEAST_KEPT) <= now {
-                over.push(item);
-            }
-        }
-        Ok(RevokedPage { sessions, over, next: page.next })
+        let (verdict, untold) = self.engine.commit_and_tell(commit).await?;
+        Ok((verdict == Verdict::Done).then_some(untold))
     }
 
     /// Throws revoked sessions away whose time is over. Nothing can bring them back, so nothing need be checked.
@@ -265,11 +213,11 @@ impl Store {
     }
 }
 
-fn active(place: &Place) -> Collection {
+pub(super) fn active(place: &Place) -> Collection {
     place.collection("a")
 }
 
-fn revoked(place: &Place) -> Collection {
+pub(super) fn revoked(place: &Place) -> Collection {
     place.collection("r")
 }
 
@@ -277,7 +225,7 @@ fn flag(place: &Place) -> Item {
     place.collection("b").item("b")
 }
 
-fn kept(item: &Item, id: SessionId, bytes: Vec<u8>) -> Result<Kept, Unavailable> {
+pub(super) fn kept(item: &Item, id: SessionId, bytes: Vec<u8>) -> Result<Kept, Unavailable> {
     Ok(Kept { session: Active::decode(item, &bytes)?.into_session(id), bytes })
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     base::Unavailable,
-    engine::{Item, Place, record::Record},
+    engine::{Item, Place, Untold, record::Record},
     http::Stop,
 };
 
@@ -83,7 +83,7 @@ impl Sessions {
         let revoked = self.revoke_active(&Ending { place, revocation: &job.revocation(), until }).await?;
         self.store.finish_job(item.clone(), bytes).await?;
         // Nobody waits for it, and the gateway's own sweeper would do it a little later.
-        drop(self.publisher.publish(place.shard).await);
+        drop(self.publisher.publish(place.shard, Untold::Unknown).await);
         info!(count = revoked.len(), "finished a revocation that was left half-way");
         Ok(())
     }

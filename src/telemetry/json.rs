@@ -30,8 +30,10 @@ pub(super) struct JsonLines<W> {
     dispatch: OnceLock<WeakDispatch>,
 }
 
+/// As many bytes hold the texts of most spans.
+const SPAN_TEXTS: usize = 160;
+
 /// The fields of a span, kept with it. All texts lie in one, since every request has such a span.
-#[derive(Default)]
 struct SpanFields {
     list: Vec<(&'static str, Kept)>,
     texts: String,
@@ -62,8 +64,8 @@ where
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut fields = SpanFields::default();
-        fields.list.reserve(attributes.fields().len());
+        let list = Vec::with_capacity(attributes.fields().len());
+        let mut fields = SpanFields { list, texts: String::with_capacity(SPAN_TEXTS) };
         attributes.record(&mut fields);
         if let Some(span) = context.span(id) {
             span.extensions_mut().replace(fields);
@@ -189,13 +191,6 @@ impl SpanFields {
         }
     }
 
-    fn set_text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
-        let start = self.texts.len();
-        // Cannot fail: a string grows as needed, and a value that cannot print itself leaves what it has printed.
-        let _ = self.texts.write_fmt(text);
-        self.set(field, Kept::Text(start..self.texts.len()));
-    }
-
     fn add_to<M: SerializeMap>(&self, fields: &mut Fields<M>) {
         for (name, value) in &self.list {
             match value {
@@ -227,11 +222,16 @@ impl Visit for SpanFields {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set_text(field, format_args!("{value}"));
+        let start = self.texts.len();
+        self.texts.push_str(value);
+        self.set(field, Kept::Text(start..self.texts.len()));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set_text(field, format_args!("{value:?}"));
+        let start = self.texts.len();
+        // Cannot fail: a string grows as needed, and a value that cannot print itself leaves what it has printed.
+        let _ = write!(self.texts, "{value:?}");
+        self.set(field, Kept::Text(start..self.texts.len()));
     }
 }
 

@@ -38,7 +38,7 @@ impl Directory {
 
     async fn find(&self, place: &Place) -> Result<Found, Unavailable> {
         let item = place.collection("u").item("person");
-        let bytes = self.engine.get(std::slice::from_ref(&item)).await?.pop().flatten();
+        let bytes = self.engine.get_one(&item).await?;
         Ok(Found { item, bytes })
     }
 
@@ -49,6 +49,10 @@ impl Directory {
         commit.unchanged(found.item.clone(), found.bytes.as_deref());
         if let Some(person) = person {
             commit.put(found.item.clone(), person.encode());
+            if person.block.is_none() {
+                // A new user, whose session is opened next.
+                commit.provisional();
+            }
         }
         Ok(match self.engine.commit(commit).await? {
             Verdict::Done => None,

@@ -83,23 +83,43 @@ async fn commits_until_killed() {
     }
 }
 
+/// Item after item: first provisionally in `p:x`, then for good in `a:x`.
 async fn commit_forever(store: Arc<Embedded>, name: String) {
     for number in 0.. {
         let name = format!("{name}-{number}");
-        let a = collection("a:x");
-        let mut commit = Commit::on(a.shard);
-        commit.absent(a.item(name.clone()));
-        commit.put(a.item(name.clone()), vec![b'v'; 100]);
-        commit.announce(name.clone().into_bytes());
-        let said = match store.commit(commit).await {
-            Ok(Verdict::Done) => name,
-            Ok(Verdict::Refused(_)) => panic!("{name} was there before"),
-            Err(_) => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                "unavailable".to_owned()
+        while store.commit(commit("p:x", &name)).await.is_err() {
+            say("unavailable").await;
+        }
+        let mut tries = 0;
+        loop {
+            match store.commit(commit("a:x", &name)).await {
+                Ok(Verdict::Refused(_)) if tries == 0 => panic!("{name} was there before"),
+                Ok(_) => break,
+                Err(_) => say("unavailable").await,
             }
-        };
-        // One write a line, so that a kill cannot cut it in two.
-        std::io::stdout().write_all(format!("child: {said}\n").as_bytes()).unwrap();
+            tries += 1;
+        }
+        say(&name).await;
+    }
+}
+
+fn commit(collection_name: &str, name: &str) -> Commit {
+    let to = collection(collection_name);
+    let mut commit = Commit::on(to.shard);
+    if collection_name == "p:x" {
+        commit.provisional();
+    } else {
+        commit.absent(to.item(name));
+        commit.announce(name.into());
+    }
+    commit.put(to.item(name), vec![b'v'; 100]);
+    commit
+}
+
+async fn say(what: &str) {
+    // One write a line, so that a kill cannot cut it in two.
+    std::io::stdout().write_all(format!("child: {what}\n").as_bytes()).unwrap();
+    if what == "unavailable" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -108,6 +108,9 @@ async fn answer(fixture: &Fixture, step: &Step) -> String {
 
 fn commit(shard_index: u16, checks: &[Check], writes: &[Write], announcements: &[usize]) -> Commit {
     let mut commit = Commit::on(shard(shard_index));
+    if announcements.is_empty() {
+        commit.provisional();
+    }
     for check in checks {
         match *check {
             Check::Unchanged(collection, name, read) => {

@@ -1,6 +1,12 @@
 //! What only the embedded store must survive: restarts, kills, a full disk, a clock that goes back.
 
-use std::{collections::BTreeSet, os::unix::fs::PermissionsExt, process::Command, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    os::unix::fs::PermissionsExt,
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use authsession::{
     base::World,
@@ -14,6 +20,8 @@ use crate::{
     child::Committer,
     fixture::{SetClock, collection, shard},
 };
+
+const FILE: &str = "authsession.redb";
 
 fn open(dir: &tempfile::TempDir) -> Arc<Embedded> {
     Embedded::open(dir.path(), World::system()).unwrap()
@@ -45,6 +53,44 @@ async fn everything_is_there_after_reopening() {
     assert!(after.end().await.unwrap() > pending[1].position);
 }
 
+async fn put_provisionally(store: &Embedded) {
+    let a = collection("a:x");
+    let mut commit = Commit::on(a.shard);
+    commit.put(a.item("one"), b"1".into());
+    commit.provisional();
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.count(&a).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_is_provisional_lasts_once_the_store_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = open(&dir);
+    put_provisionally(&before).await;
+    drop(before);
+    assert_eq!(open(&dir).count(&collection("a:x")).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_is_provisional_lasts_a_little_later_though_nothing_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    put_provisionally(&store).await;
+    let begun = Instant::now();
+    // A copy of the file is what a crash would leave.
+    loop {
+        let left = tempfile::tempdir().unwrap();
+        std::fs::copy(dir.path().join(FILE), left.path().join(FILE)).unwrap();
+        if let Ok(after) = Embedded::open(left.path(), World::system())
+            && after.count(&collection("a:x")).await.is_ok_and(|count| count == 1)
+        {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is not on the disk");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_second_open_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -72,7 +118,7 @@ async fn only_the_owner_can_read_the_store() {
     drop(Embedded::open(&data, World::system()).unwrap());
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
-    assert_eq!(mode(&data.join("authsession.redb")), 0o600);
+    assert_eq!(mode(&data.join(FILE)), 0o600);
 }
 
 #[tokio::test]
@@ -82,7 +128,7 @@ async fn a_directory_that_cannot_be_used_is_named() {
     std::fs::write(&file, "").unwrap();
     let Err(error) = Embedded::open(&file, World::system()) else { panic!("a file is no directory") };
     assert!(error.to_string().contains("file"), "{error}");
-    std::fs::write(dir.path().join("authsession.redb"), "something else").unwrap();
+    std::fs::write(dir.path().join(FILE), "something else").unwrap();
     assert!(matches!(Embedded::open(dir.path(), World::system()), Err(OpenError::Unusable(..))));
 }
 
@@ -126,11 +172,17 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
     eprintln!("a killed process: five times, {} acknowledged, 0 lost", acknowledged.len());
 }
 
+/// All items that were put for good, and all announcements. What had been put provisionally before them is there too.
 async fn everything(store: &Embedded) -> (BTreeSet<String>, BTreeSet<String>) {
-    let items = store.list(&collection("a:x"), None, usize::MAX).await.unwrap().items;
-    let entries = store.pending(store.outbox_of(shard(0)), usize::MAX).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    let stored = items.into_iter().map(|(name, _)| text(name)).collect();
+    let names = async |collection_name| {
+        let items = store.list(&collection(collection_name), None, usize::MAX).await.unwrap().items;
+        items.into_iter().map(|(name, _)| text(name)).collect::<BTreeSet<String>>()
+    };
+    let (provisional, stored) = (names("p:x").await, names("a:x").await);
+    let gaps: Vec<_> = stored.difference(&provisional).collect();
+    assert!(gaps.is_empty(), "what came before {gaps:?} is forgotten");
+    let entries = store.pending(store.outbox_of(shard(0)), usize::MAX).await.unwrap();
     (stored, entries.into_iter().map(|entry| text(entry.announcement)).collect())
 }
 

@@ -15,6 +15,7 @@ mod certificates;
 mod child;
 mod cluster;
 mod differential;
+mod direct;
 mod embedded;
 mod event_log;
 mod fixture;

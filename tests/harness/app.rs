@@ -239,7 +239,7 @@ impl Running {
     async fn start(settings: &BTreeMap<String, String>, clock: &FakeClock) -> Self {
         let config = Config::read(settings.clone()).unwrap_or_else(|faults| panic!("{faults}"));
         let world = World::new(clock.clone(), SystemRandomness);
-        let app = app::build(&config, world).expect("a service");
+        let app = app::build(&config, &world).expect("a service");
         let (public_routes, internal_routes) = (app.public.routes().to_vec(), app.internal.routes().to_vec());
         let server = Server::bind(app, &config).await.expect("two free ports");
         let wire = Wire::to(&server.public_addr().to_string(), &server.internal_addr().to_string());

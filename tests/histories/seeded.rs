@@ -191,6 +191,7 @@ fn only(command: Command, wanted: fn(u8) -> bool) -> Command {
         let words = match step {
             b'o' => 2,
             b'e' | b'p' => 4,
+            b't' => 2 + String::from_utf8_lossy(&command[at + 1]).parse::<usize>().unwrap(),
             _ => 3,
         };
         if wanted(step) {

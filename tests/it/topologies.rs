@@ -6,7 +6,7 @@ use crate::harness::{
     App, Setup, Store,
     certificates::Certificates,
     eventually,
-    redis::{RedisCluster, RedisSentinels, RedisServer},
+    redis::{RedisCluster, RedisSentinels, RedisServer, wait_until},
 };
 
 /// With a longer timeout than a busy machine makes any call, the first ones over new connections included.
@@ -50,6 +50,15 @@ async fn a_gateway_behind_sentinels() {
     })
     .await;
     assert!(says(&third, "revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_server_that_keeps_keys_apart_as_a_cluster_does() {
+    let server = Arc::new(RedisServer::with(&["--cluster-enabled", "yes"]));
+    server.run::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    wait_until("it serves", || server.try_run::<()>(&["SET", "it", "serves"]).is_ok());
+    let app = patient(Store::Redis).server(&server).start().await;
+    a_login_and_a_revoke(&app).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,7 +28,7 @@ async fn send(traceparent: Option<&str>) -> Vec<String> {
         ("AUTHSESSION_MAIL_SERVICE_BASE_URL", mail.url()),
     ];
     let config = Config::read(variables.map(|(name, value)| (name.to_owned(), value))).unwrap();
-    let service = app::build(&config, World::system()).unwrap();
+    let service = app::build(&config, &World::system()).unwrap();
     let mut request = Request::post("/api/v1/public/auth/send-email-code")
         .header("content-type", "application/json")
         .header("x-request-id", "request-7");

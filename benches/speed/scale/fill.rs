@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use authsession::{
     base::{DeviceKey, Unavailable, World},
     config::Config,
-    engine::{Engine, EventLog, Keys, Shard, embedded::Embedded, redis::Redis, redis::Servers},
-    gateway::{RedisGateway, Relay},
+    engine::{Engine, EventLog, Keys, Shard, Untold, embedded::Embedded, redis::Redis, redis::Servers},
+    gateway::{RedisGateway, Relay, Words},
     session::{Dependencies, OpenRequest, Opening, Publisher, Sessions},
     users::stub::Directory,
 };
@@ -41,7 +41,7 @@ struct Later;
 
 #[async_trait]
 impl Publisher for Later {
-    async fn publish(&self, _: Shard) -> Result<(), Unavailable> {
+    async fn publish(&self, _: Shard, _: Untold) -> Result<(), Unavailable> {
         Ok(())
     }
 }
@@ -59,9 +59,8 @@ impl Filler {
         let keys = Arc::new(Keys::new(engine.clone(), world.clone()));
         let redis = config.gateway_redis.as_ref().expect("a Redis");
         let servers = Arc::new(Servers::open(redis, "gateway"));
-        let retention = config.session.revoked_retention;
-        let records =
-            RedisGateway::new(servers, config.gateway.clone(), redis.key_prefix(), keys.clone(), retention);
+        let words = Words::new(config.gateway.clone(), config.session.revoked_retention);
+        let records = RedisGateway::new(servers, Arc::new(words), redis.key_prefix(), keys.clone());
         let told = Told::Relay(Relay::new(engine.clone(), records, Duration::from_mins(1)));
         Self::over(&config, engine, keys, (world, told))
     }
@@ -124,7 +123,9 @@ impl Filler {
     pub(crate) async fn tell(&self) {
         match &self.told {
             Told::Relay(relay) => {
-                let publish = |shard| async move { relay.publish(shard).await.expect("a gateway's Redis") };
+                let publish = |shard| async move {
+                    relay.publish(shard, Untold::Unknown).await.expect("a gateway's Redis");
+                };
                 stream::iter(Shard::all()).map(publish).buffer_unordered(32).collect::<()>().await;
             }
             Told::Log(log) => log.retain(EVENTS).await.expect("a store that answers"),

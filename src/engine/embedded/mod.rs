@@ -106,6 +106,12 @@ impl Engine for Embedded {
         self.read(|transaction| page(transaction, collection, from, limit.max(1)))
     }
 
+    async fn first_pages(&self, collections: &[Collection], limit: usize) -> Result<Vec<Page>, Unavailable> {
+        self.read(|transaction| {
+            collections.iter().map(|collection| page(transaction, collection, None, limit.max(1))).collect()
+        })
+    }
+
     async fn count(&self, collection: &Collection) -> Result<u64, Unavailable> {
         self.read(|transaction| Ok(count_of(&transaction.open_table(ITEMS)?, collection, u64::MAX)?))
     }

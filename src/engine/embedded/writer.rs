@@ -1,5 +1,6 @@
 //! The one thread that writes. It gathers what waits in its queue into one transaction, so that many commits share
-//! one sync of the disk, and answers each only after that sync.
+//! one sync of the disk, and answers each only after that sync. A provisional commit need not wait for it: it is on the
+//! disk with the next one that does, for the file keeps them in order.
 
 use std::{
     ops::ControlFlow,
@@ -49,6 +50,12 @@ pub(super) enum Work {
     Probe,
 }
 
+impl Work {
+    const fn is_provisional(&self) -> bool {
+        matches!(self, Self::Commit(commit) if commit.is_provisional())
+    }
+}
+
 /// Whether what a transaction changed must be on the disk before it is answered. In order of strength.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
@@ -65,6 +72,8 @@ pub(super) struct Writer {
     /// Tells followers of the log how far it has grown.
     grown: watch::Sender<Position>,
     healthy: bool,
+    /// What is not on the disk yet, in order: it is done again where the file had to be opened anew.
+    provisional: Vec<Commit>,
     next_purge: Instant,
 }
 
@@ -73,7 +82,15 @@ impl Writer {
     pub(super) fn new(disk: Arc<Disk>, world: World) -> Result<Self, redb::Error> {
         let end = disk.read(|transaction| Ok(mark(&transaction.open_table(MARKS)?, END)?))?;
         let grown = watch::Sender::new(end);
-        Ok(Self { disk, world, end, grown, healthy: true, next_purge: Instant::now() })
+        Ok(Self {
+            disk,
+            world,
+            end,
+            grown,
+            healthy: true,
+            provisional: Vec::new(),
+            next_purge: Instant::now(),
+        })
     }
 
     /// Follows the growth of the log.
@@ -86,18 +103,36 @@ impl Writer {
         loop {
             let wait = self.next_purge.saturating_duration_since(Instant::now());
             match queue.recv_timeout(wait) {
-                Ok(first) => self.serve(std::iter::once(first).chain(queue.try_iter()).take(BATCH).collect()),
+                Ok(first) => {
+                    let all = std::iter::once(first).chain(queue.try_iter()).take(BATCH);
+                    let (quick, lasting): (Vec<Job>, Vec<Job>) =
+                        all.partition(|job| job.work.is_provisional());
+                    self.serve(quick);
+                    self.serve(lasting);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             if self.next_purge <= Instant::now() {
+                self.keep();
                 self.purge();
             }
         }
     }
 
+    /// Puts on the disk what is not there yet.
+    fn keep(&mut self) {
+        if !self.provisional.is_empty() {
+            // A failure is in the log; what waits is kept for later.
+            drop(self.transact(|_, _| Ok((Change::Lasting, ()))));
+        }
+    }
+
     /// Does all of `jobs` in one transaction and answers them.
     fn serve(&mut self, jobs: Vec<Job>) {
+        if jobs.is_empty() {
+            return;
+        }
         let before = self.end;
         match self.transact(|writer, tables| writer.apply_all(tables, &jobs)) {
             Ok(verdicts) => {
@@ -106,6 +141,11 @@ impl Writer {
                     self.grown.send_replace(self.end);
                 }
                 for (job, verdict) in jobs.into_iter().zip(verdicts) {
+                    if let (Work::Commit(commit), Verdict::Done) = (job.work, &verdict)
+                        && commit.is_provisional()
+                    {
+                        self.provisional.push(commit);
+                    }
                     // Whoever asked may have given up; the work is done all the same.
                     drop(job.reply.send(Ok(verdict)));
                 }
@@ -131,6 +171,7 @@ impl Writer {
         for job in jobs {
             let (made, verdict) = match &job.work {
                 Work::Commit(commit) => match apply(tables, commit, now, &mut self.end)? {
+                    Verdict::Done if commit.is_provisional() => (Change::Forgettable, Verdict::Done),
                     Verdict::Done => (Change::Lasting, Verdict::Done),
                     refused @ Verdict::Refused(_) => (Change::Nothing, refused),
                 },
@@ -160,6 +201,23 @@ impl Writer {
         self.next_purge = Instant::now() + if more.is_continue() { Duration::ZERO } else { PURGE_INTERVAL };
     }
 
+    /// Does once more what the file has forgotten, on the state that it was done on.
+    fn redo(&mut self) -> Result<(), redb::Error> {
+        let (now, end) = (self.world.now(), &mut self.end);
+        self.disk.with(|database| {
+            let transaction = database.begin_write()?;
+            {
+                let mut tables = Tables::open(&transaction)?;
+                for commit in &self.provisional {
+                    apply(&mut tables, commit, now, end)?;
+                }
+            }
+            Ok(transaction.commit()?)
+        })?;
+        self.provisional.clear();
+        Ok(())
+    }
+
     /// Runs `job` in one transaction, which ends as the change that it made demands.
     fn transact<T>(
         &mut self,
@@ -168,12 +226,16 @@ impl Writer {
         let disk = Arc::clone(&self.disk);
         if !self.healthy {
             disk.reopen()?;
+            self.redo()?;
         }
         let outcome = disk.with(|database| {
             let mut transaction = database.begin_write()?;
             let (change, outcome) = job(self, &mut Tables::open(&transaction)?)?;
             end(&mut transaction, change)?;
             finish(transaction, change)?;
+            if change == Change::Lasting {
+                self.provisional.clear();
+            }
             Ok(outcome)
         });
         match &outcome {

@@ -8,21 +8,32 @@
 --   p key name value    put the item
 --   d key name          delete the item
 --   x key milliseconds  throw the collection away after this long
---   o entry             append to the outbox
--- Answers an empty list when it is done; otherwise the number of the first check that does not hold, counted from 0,
--- and the value that was found instead, if there was one. The first write comes after the last check, so a refused
--- commit has changed nothing.
+--   t count word…       a command of so many words that tells an announcement at once, see direct.rs
+--   o entry             append to the outbox, unless it was empty and all was told at once
+-- Answers, when it is done, an empty list where nothing is left to tell; else how many entries the outbox has now, and the
+-- positions of its own. Otherwise the number of the first check that does not hold, counted from 0, and the value that was
+-- found instead, if there was one. The first write comes after the last check, so a refused commit has changed nothing.
 local at = 0
 local function take()
   at = at + 1
   return ARGV[at]
 end
 
-local check = 0
+local check, told, appended = 0, false, {}
 while at < #ARGV do
   local step = take()
   if step == 'o' then
-    redis.call('XADD', KEYS[1], '*', 'e', take())
+    local entry = take()
+    if not told then appended[#appended + 1] = redis.call('XADD', KEYS[1], '*', 'e', entry) end
+  elseif step == 't' then
+    local words = tonumber(take())
+    if told == false then told = redis.call('XLEN', KEYS[1]) == 0 or nil end
+    if told then
+      local answer = redis.pcall(unpack(ARGV, at + 1, at + words))
+      -- What was told before the failure will be told again, which does no harm.
+      if type(answer) == 'table' and answer.err then told = nil end
+    end
+    at = at + words
   else
     local key = KEYS[tonumber(take())]
     if step == 'a' then
@@ -46,4 +57,5 @@ while at < #ARGV do
     end
   end
 end
-return {}
+if #appended == 0 then return {} end
+return { tostring(redis.call('XLEN', KEYS[1])), unpack(appended) }

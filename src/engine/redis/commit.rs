@@ -2,10 +2,10 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use redis::{ParsingError, RedisResult, Value, from_redis_value};
+use redis::{ParsingError, RedisError, RedisResult, Value, from_redis_value};
 
 use super::{Call, Script, keys::KeyNames};
-use crate::engine::{Check, CheckId, Collection, Commit, Item, Refusal, Verdict, Write};
+use crate::engine::{Check, CheckId, Collection, Commit, Entry, Item, Refusal, Untold, Verdict, Write};
 
 /// The one script behind every commit.
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
@@ -13,9 +13,16 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("com
 /// Redis cannot count to the end of time; this is 139 years.
 const LONGEST_EXPIRY_MS: u128 = 1 << 42;
 
-/// `commit` in the script's words.
-pub(super) fn call(names: &KeyNames, commit: &Commit) -> Call {
-    let steps = Steps::of(names, commit);
+/// `commit` in the script's words, with the commands that tell its announcements, if there are any.
+pub(super) fn call(names: &KeyNames, commit: &Commit, tell: Vec<Vec<Vec<u8>>>) -> Call {
+    let mut steps = Steps::of(names, commit);
+    for words in tell {
+        steps.args.extend([b"t".to_vec(), words.len().to_string().into_bytes()]);
+        steps.args.extend(words);
+    }
+    for announcement in commit.announcements() {
+        steps.args.extend([b"o".to_vec(), announcement.clone()]);
+    }
     Call::script(&SCRIPT, steps.keys, steps.args).marked(names.mark(commit.shard()))
 }
 
@@ -59,9 +66,6 @@ impl<'a> Steps<'a> {
                 Write::Put(..) | Write::Delete(..) => {}
             }
         }
-        for announcement in commit.announcements() {
-            call.args.extend([b"o".to_vec(), announcement.clone()]);
-        }
         call
     }
 
@@ -86,16 +90,32 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// What the script answered.
-pub(super) fn verdict(answer: Value, checks: usize) -> RedisResult<Verdict> {
-    let parts: Vec<Value> = from_redis_value(answer)?;
-    match <[Value; 2]>::try_from(parts) {
-        Ok([Value::Int(check), found]) if usize::try_from(check).is_ok_and(|check| check < checks) => {
-            let check = CheckId(usize::try_from(check).unwrap_or(usize::MAX));
-            Ok(Verdict::Refused(Refusal { check, found: from_redis_value(found)? }))
+/// What the script answered to a commit of so many checks, with these announcements.
+pub(super) fn verdict(
+    answer: Value,
+    checks: usize,
+    announcements: Vec<Vec<u8>>,
+) -> RedisResult<(Verdict, Untold)> {
+    let nonsense = || ParsingError::from("an answer that commit.lua never gives");
+    let mut parts = from_redis_value::<Vec<Value>>(answer)?.into_iter();
+    match parts.next() {
+        None => Ok((Verdict::Done, Untold::Nothing)),
+        Some(Value::Int(check)) => {
+            let known = usize::try_from(check).ok().filter(|check| *check < checks);
+            let check = CheckId(known.ok_or_else(nonsense)?);
+            let found = from_redis_value(parts.next().ok_or_else(nonsense)?)?;
+            Ok((Verdict::Refused(Refusal { check, found }), Untold::Unknown))
         }
-        Err(parts) if parts.is_empty() => Ok(Verdict::Done),
-        Ok(_) | Err(_) => Err(ParsingError::from("an answer that commit.lua never gives").into()),
+        Some(waiting) => {
+            let waiting: usize = from_redis_value(waiting)?;
+            let entry = |(position, announcement): (Value, Vec<u8>)| {
+                let position = from_redis_value::<String>(position)?.parse().map_err(|()| nonsense())?;
+                Ok::<_, RedisError>(Entry { position, announcement })
+            };
+            let entries: Vec<Entry> = parts.zip(announcements).map(entry).collect::<Result<_, _>>()?;
+            let only_these = waiting == entries.len();
+            Ok((Verdict::Done, if only_these { Untold::These(entries) } else { Untold::Unknown }))
+        }
     }
 }
 

@@ -104,7 +104,7 @@ impl Lane {
         commands: &Pipeline,
         until: Instant,
     ) -> RedisResult<Vec<RedisResult<Value>>> {
-        let connection = self.connection(until).await?;
+        let mut connection = self.connection(until).await?;
         let answers: Vec<RedisResult<Value>> = connection.ask(Request::Many(commands), until).await?;
         answers.iter().filter_map(|answer| answer.as_ref().err()).for_each(|error| connection.judge(error));
         Ok(answers)

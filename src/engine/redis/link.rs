@@ -12,15 +12,18 @@ use std::{
 
 use redis::{
     Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind,
-    aio::MultiplexedConnection,
+    aio::MultiplexedConnection, from_redis_value,
 };
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::{told::told, topology::Topology};
+use super::{
+    told::told,
+    topology::{Dialed, Topology},
+};
 
 /// How long a connection may be idle before it is asked whether it lives.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -65,12 +68,15 @@ struct Health {
     born: Instant,
     /// Milliseconds from `born` to the last answer.
     answered: AtomicU64,
+    #[expect(dead_code, reason = "ends with the connection")]
+    work: Option<AbortOnDropHandle<()>>,
 }
 
 impl Connection {
-    fn new(wire: MultiplexedConnection, gone: CancellationToken) -> Self {
+    fn new(Dialed { wire, work }: Dialed, gone: CancellationToken) -> Self {
         let (refusal, waiting, answered) = (OnceLock::new(), AtomicUsize::new(0), AtomicU64::new(0));
-        Self { wire, health: Arc::new(Health { gone, refusal, waiting, born: Instant::now(), answered }) }
+        let health = Health { gone, refusal, waiting, born: Instant::now(), answered, work };
+        Self { wire, health: Arc::new(health) }
     }
 
     /// Whether it must not be used any more.
@@ -81,17 +87,21 @@ impl Connection {
     /// Sends `request` and waits for the answer, no longer than `until`. A connection that fails, that refuses to
     /// serve us, or on which nothing at all was heard meanwhile is replaced for those who come after.
     pub(super) async fn ask<T: FromRedisValue>(
-        &self,
+        &mut self,
         request: Request<'_>,
         until: Instant,
     ) -> RedisResult<T> {
         let begun = self.health.age();
         let _waiting = Waiting::on(&self.health);
-        let mut wire = self.wire.clone();
+        let wire = &mut self.wire;
         let answer = timeout_at(until, async {
             match request {
-                Request::One(command) => command.query_async(&mut wire).await,
-                Request::Many(pipeline) => pipeline.query_async(&mut wire).await,
+                // As `query_async` does it, without a box for the future of every call.
+                Request::One(command) => {
+                    let answer = wire.send_packed_command(command).await?;
+                    Ok(from_redis_value(answer.extract_error()?)?)
+                }
+                Request::Many(pipeline) => pipeline.query_async(wire).await,
             }
         });
         match answer.await {
@@ -192,13 +202,13 @@ impl Keeper {
         let mut failures = 0_u32;
         loop {
             match self.connect().await {
-                Ok(connection) => {
+                Ok(mut connection) => {
                     if failures > 1 {
                         tracing::info!(dependency = self.dependency, "Redis is back");
                     }
                     failures = 0;
                     self.link.send_replace(Link::Up(connection.clone()));
-                    self.watch_over(&connection).await;
+                    self.watch_over(&mut connection).await;
                     tracing::warn!(dependency = self.dependency, "a Redis connection failed, making another");
                     self.link.send_replace(Link::Soon);
                     if let Some(refusal) = connection.health.refusal.get() {
@@ -228,10 +238,10 @@ impl Keeper {
     async fn connect(&self) -> RedisResult<Connection> {
         let gone = CancellationToken::new();
         let until = Instant::now() + self.patience;
-        let Ok(wire) = timeout_at(until, self.topology.dial(gone.clone())).await else {
+        let Ok(dialed) = timeout_at(until, self.topology.dial(gone.clone())).await else {
             return Err(io::Error::from(io::ErrorKind::TimedOut).into());
         };
-        let connection = Connection::new(wire?, gone);
+        let mut connection = Connection::new(dialed?, gone);
         // A server that is still loading its data lets us in and then serves nothing.
         connection.ask::<()>(Request::One(&redis::cmd("PING")), until).await?;
         Ok(connection)
@@ -245,7 +255,7 @@ impl Keeper {
     }
 
     /// Returns when `connection` must be replaced.
-    async fn watch_over(&self, connection: &Connection) {
+    async fn watch_over(&self, connection: &mut Connection) {
         let ping = redis::cmd("PING");
         while !connection.is_gone() {
             let wait = connection.until_heartbeat();

@@ -10,6 +10,7 @@ mod address;
 mod call;
 mod cluster;
 mod commit;
+mod direct;
 mod durable;
 mod eviction;
 mod keys;
@@ -30,9 +31,10 @@ mod walk;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use redis::{Value, cmd};
+use redis::{Cmd, Value, cmd};
 
 pub use call::Call;
+pub use direct::Direct;
 pub use eviction::EvictionWatch;
 pub use node::Way;
 pub use script::Script;
@@ -41,7 +43,8 @@ pub use settings::{Options, Settings};
 pub use slots::hash_tag;
 
 use super::{
-    Collection, Collections, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Verdict,
+    Collection, Collections, Commit, Cursor, Engine, Entry, Item, Outbox, Page, Position, Shard, Untold,
+    Verdict,
 };
 use crate::base::Unavailable;
 use keys::KeyNames;
@@ -52,7 +55,12 @@ pub struct Redis {
     servers: Arc<Servers>,
     /// Whether replicas must have what is committed.
     replicated: bool,
+    /// Tells announcements in the commits that make them.
+    direct: Option<Arc<dyn Direct>>,
 }
+
+/// The next cursor, and names with values, as `HSCAN` answers them.
+type Scanned = (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
 
 /// Outbox entries as Redis answers them.
 type Entries = Vec<(String, Vec<Vec<u8>>)>;
@@ -62,9 +70,18 @@ impl Redis {
     /// Redis is away.
     #[must_use]
     pub fn new(settings: &Settings) -> Arc<Self> {
+        Self::telling(settings, None)
+    }
+
+    /// As [`Self::new`]; announcements are told by `direct` where that can be: in a cluster the keys lie apart, and what
+    /// replicas must have is not to be told before.
+    #[must_use]
+    pub fn telling(settings: &Settings, direct: Option<Arc<dyn Direct>>) -> Arc<Self> {
         let names = KeyNames::new(settings.key_prefix());
         let replicated = settings.min_replicas() > 0;
-        Arc::new(Self { names, servers: Arc::new(Servers::open(settings, "store")), replicated })
+        let servers = Arc::new(Servers::open(settings, "store"));
+        let direct = direct.filter(|_| !replicated && !servers.is_cluster());
+        Arc::new(Self { names, servers, replicated, direct })
     }
 
     /// Watches whether this Redis may throw our data away.
@@ -98,19 +115,20 @@ impl Redis {
 #[async_trait]
 impl Engine for Redis {
     async fn get(&self, items: &[Item]) -> Result<Vec<Option<Vec<u8>>>, Unavailable> {
-        // Neighbours of one collection share a command; most calls need only one.
-        let mut calls: Vec<Call> = items
+        // Neighbours of one collection share a command.
+        let calls: Vec<Call> = items
             .chunk_by(|a, b| a.collection == b.collection)
             .filter_map(|group| self.get_call(group))
             .collect();
-        if calls.len() > 1 {
-            let values: Vec<Vec<Option<Vec<u8>>>> = self.servers.read_all(Way::Fast, calls).await?;
-            return Ok(values.into_iter().flatten().collect());
-        }
-        match calls.pop() {
-            Some(call) => self.servers.read(Way::Fast, call).await,
-            None => Ok(Vec::new()),
-        }
+        let values: Vec<Vec<Option<Vec<u8>>>> = self.servers.read_all(Way::Fast, calls).await?;
+        Ok(values.into_iter().flatten().collect())
+    }
+
+    async fn get_one(&self, item: &Item) -> Result<Option<Vec<u8>>, Unavailable> {
+        let key = self.names.collection(&item.collection);
+        let mut command = Cmd::with_capacity(3, 2 * key.len());
+        command.arg("HGET").arg(&key).arg(&item.name);
+        self.servers.read(Way::Fast, Call::command(key, command)).await
     }
 
     async fn list(
@@ -119,12 +137,22 @@ impl Engine for Redis {
         from: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, Unavailable> {
-        let (key, mut command) = (self.names.collection(collection), cmd("HSCAN"));
-        let start = from.map_or(b"0".as_slice(), |Cursor(cursor)| cursor);
-        command.arg(&key).arg(start).arg("COUNT").arg(limit.max(1));
-        let (next, items): (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>) =
-            self.servers.read(Way::Slow, Call::command(key, command)).await?;
-        Ok(Page { items, next: (next != b"0").then_some(Cursor(next)) })
+        self.servers.read(Way::Slow, self.list_call(collection, from, limit)).await.map(page)
+    }
+
+    async fn first_pages(&self, collections: &[Collection], limit: usize) -> Result<Vec<Page>, Unavailable> {
+        let mut pages = Vec::with_capacity(collections.len());
+        if self.servers.is_cluster() {
+            // One by one: of calls that go out together, the first may be sent on to another server, and come second.
+            for collection in collections {
+                pages.push(self.list(collection, None, limit).await?);
+            }
+        } else {
+            let calls =
+                collections.iter().map(|collection| self.list_call(collection, None, limit)).collect();
+            pages.extend(self.servers.read_all(Way::Slow, calls).await?.into_iter().map(page));
+        }
+        Ok(pages)
     }
 
     async fn count(&self, collection: &Collection) -> Result<u64, Unavailable> {
@@ -140,8 +168,14 @@ impl Engine for Redis {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Verdict, Unavailable> {
-        let answer: Value = self.servers.write(commit::call(&self.names, &commit)).await?;
-        commit::verdict(answer, commit.checks().len()).map_err(|error| self.servers.unavailable(&error))
+        Ok(self.commit_and_tell(commit).await?.0)
+    }
+
+    async fn commit_and_tell(&self, commit: Commit) -> Result<(Verdict, Untold), Unavailable> {
+        let tell = direct::commands(self.direct.as_deref(), commit.announcements());
+        let answer: Value = self.servers.write(commit::call(&self.names, &commit, tell)).await?;
+        commit::verdict(answer, commit.checks().len(), commit.into_announcements())
+            .map_err(|error| self.servers.unavailable(&error))
     }
 
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
@@ -213,6 +247,18 @@ impl Redis {
         }
         Some(Call::command(key, command))
     }
+
+    fn list_call(&self, collection: &Collection, from: Option<&Cursor>, limit: usize) -> Call {
+        let (key, mut command) = (self.names.collection(collection), cmd("HSCAN"));
+        let start = from.map_or(b"0".as_slice(), |Cursor(cursor)| cursor);
+        command.arg(&key).arg(start).arg("COUNT").arg(limit.max(1));
+        Call::command(key, command)
+    }
+}
+
+/// What `HSCAN` answered.
+fn page((next, items): Scanned) -> Page {
+    Page { items, next: (next != b"0").then_some(Cursor(next)) }
 }
 
 fn entry((position, fields): (String, Vec<Vec<u8>>)) -> Result<Entry, Unavailable> {

@@ -15,9 +15,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use redis::{
-    ConnectionAddr, RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd, from_redis_value,
-};
+use redis::{ConnectionAddr, RedisError, RedisResult, Value, cmd, from_redis_value};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -30,7 +28,7 @@ use super::{
     lane::commands,
     settings::Role,
     told::told,
-    topology::{dial, failed},
+    topology::{Dialed, dial, failed},
 };
 
 /// How often each sentinel is asked.
@@ -79,16 +77,16 @@ impl Sentinels {
     }
 
     /// A connection to the master. `closed` is also cancelled when it is the master no longer.
-    pub(super) async fn dial(&self, closed: CancellationToken) -> RedisResult<MultiplexedConnection> {
+    pub(super) async fn dial(&self, closed: CancellationToken) -> RedisResult<Dialed> {
         let mut named = self.named.clone();
         let place = match named.wait_for(|named| !matches!(named, Named::Soon)).await.as_deref() {
             Ok(Named::Master(place)) => place.clone(),
             Ok(Named::Nobody(cause)) => return Err(cause.clone()),
             Ok(Named::Soon) | Err(_) => return Err(failed("nobody asks the sentinels any more")),
         };
-        let mut connection = dial(&self.settings, &place, Role::Server, closed.clone()).await?;
+        let mut dialed = dial(&self.settings, &place, Role::Server, closed.clone()).await?;
         // In the middle of a failover the sentinels name the old master still, or the new one already.
-        let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
+        let role: Vec<Value> = cmd("ROLE").query_async(&mut dialed.wire).await?;
         if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") {
             return Err(failed("the server that the sentinels call the master is a replica"));
         }
@@ -99,7 +97,7 @@ impl Sentinels {
             closed.run_until_cancelled(replaced).await;
             closed.cancel();
         });
-        Ok(connection)
+        Ok(dialed)
     }
 }
 
@@ -172,7 +170,7 @@ async fn ask_until_it_fails(
     let patience = settings.operation_timeout() / 3;
     let late = |_| failed("it does not answer");
     let dialed = dial(settings, sentinel, Role::Sentinel, CancellationToken::new());
-    let mut connection = timeout(patience, dialed).await.map_err(late)??;
+    let mut dialed = timeout(patience, dialed).await.map_err(late)??;
     let ask = |what: &str| {
         let mut ask = cmd("SENTINEL");
         ask.arg(what).arg(settings.sentinel_master());
@@ -182,7 +180,7 @@ async fn ask_until_it_fails(
     let both = commands([ask("GET-MASTER-ADDR-BY-NAME"), ask("MASTER")]);
     loop {
         let answers: Vec<RedisResult<Value>> =
-            timeout(patience, both.query_async(&mut connection)).await.map_err(late)??;
+            timeout(patience, both.query_async(&mut dialed.wire)).await.map_err(late)??;
         let mut answers = answers.into_iter();
         let place = answers.next().unwrap_or(Ok(Value::Nil))?;
         let Some((host, port)) = from_redis_value::<Option<(String, u16)>>(place)? else { return Ok(()) };

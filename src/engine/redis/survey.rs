@@ -83,8 +83,8 @@ impl Known {
     }
 
     async fn ask(&self, place: &ConnectionAddr) -> RedisResult<Slots> {
-        let mut connection = dial(&self.settings, place, Role::Server, CancellationToken::new()).await?;
-        let rows = rows(cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?)?;
+        let mut dialed = dial(&self.settings, place, Role::Server, CancellationToken::new()).await?;
+        let rows = rows(cmd("CLUSTER").arg("SLOTS").query_async(&mut dialed.wire).await?)?;
         if rows.is_empty() {
             return Err(failed("a server of the cluster knows of no slots"));
         }

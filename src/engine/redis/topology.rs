@@ -1,18 +1,30 @@
 //! Opens connections: to a server, or to the one that the sentinels call the master.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::{pending, poll};
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, PushInfo, PushKind, RedisError, RedisResult,
+    AsyncConnectionConfig, ConnectionAddr, PushInfo, PushKind, RedisConnectionInfo, RedisError, RedisResult,
     aio::MultiplexedConnection,
-    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+    io::tcp::{
+        TcpSettings,
+        socket2::{SockRef, TcpKeepalive},
+    },
 };
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    task::yield_now,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{Settings, sentinel::Sentinels, settings::Role};
 
 /// After how long an idle connection is probed by the kernel, and how often then.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How many calls may wait to be written. More wait for their turn, which costs each of them more.
+const QUEUE: usize = 1024;
 
 /// Opens connections to the server that takes writes now.
 #[derive(Clone)]
@@ -26,12 +38,18 @@ pub(super) enum Topology {
 impl Topology {
     /// A new connection, logged in. `closed` is cancelled as soon as the other side closes it, or it must not be used
     /// any more. Sets no deadline.
-    pub(super) async fn dial(&self, closed: CancellationToken) -> RedisResult<MultiplexedConnection> {
+    pub(super) async fn dial(&self, closed: CancellationToken) -> RedisResult<Dialed> {
         match self {
             Self::Server(settings, place) => dial(settings, place, Role::Server, closed).await,
             Self::Master(sentinels) => sentinels.dial(closed).await,
         }
     }
+}
+
+/// A new connection, and what works it: nothing where the library does that itself.
+pub(super) struct Dialed {
+    pub(super) wire: MultiplexedConnection,
+    pub(super) work: Option<AbortOnDropHandle<()>>,
 }
 
 /// A new connection to the server at `place`, see [`Topology::dial`].
@@ -40,7 +58,7 @@ pub(super) async fn dial(
     place: &ConnectionAddr,
     role: Role,
     closed: CancellationToken,
-) -> RedisResult<MultiplexedConnection> {
+) -> RedisResult<Dialed> {
     let client = settings.client(place.clone(), role)?;
     let on_push = move |push: PushInfo| -> Result<(), ()> {
         if push.kind == PushKind::Disconnection {
@@ -52,14 +70,54 @@ pub(super) async fn dial(
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
+        .set_pipeline_buffer_size(QUEUE)
         .set_push_sender(on_push);
-    client.get_multiplexed_async_connection_with_config(&config).await
+    let info = client.get_connection_info();
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            SockRef::from(&stream).set_tcp_keepalive(&keepalive())?;
+            over(stream, info.redis_settings(), config).await
+        }
+        ConnectionAddr::Unix(path) => {
+            over(UnixStream::connect(path).await?, info.redis_settings(), config).await
+        }
+        // TLS is the library's to speak, in a task of its own making.
+        ConnectionAddr::TcpTls { .. } | _ => {
+            let wire = client.get_multiplexed_async_connection_with_config(&config).await?;
+            Ok(Dialed { wire, work: None })
+        }
+    }
+}
+
+/// Speaks Redis over `stream`.
+async fn over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    login: &RedisConnectionInfo,
+    config: AsyncConnectionConfig,
+) -> RedisResult<Dialed> {
+    let (wire, work) = MultiplexedConnection::new_with_config(login, stream, config).await?;
+    Ok(Dialed { wire, work: Some(AbortOnDropHandle::new(tokio::spawn(unhurried(work)))) })
+}
+
+/// Works a connection. Woken, because there is a call to write or an answer to read, it first lets everybody go on who can:
+/// their calls then go out with this one, in one write, and Redis answers them in one. Idle, that costs nothing.
+async fn unhurried(work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    while poll!(work.as_mut()).is_pending() {
+        pending!();
+        yield_now().await;
+    }
 }
 
 /// How connections behave below Redis.
 pub(super) fn tcp_settings() -> TcpSettings {
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
-    TcpSettings::default().set_nodelay(true).set_keepalive(keepalive)
+    TcpSettings::default().set_nodelay(true).set_keepalive(keepalive())
+}
+
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE)
 }
 
 /// An error of ours that counts as a connection's.

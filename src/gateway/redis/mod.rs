@@ -2,18 +2,17 @@
 //! replicas at once changes nothing for the worse. `relay` says when this is called.
 
 mod feed;
+mod words;
 
-use std::{
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::sync::{Arc, LazyLock};
 
-use redis::cmd;
+use redis::{Cmd, cmd};
 use tokio::sync::OnceCell;
 
 pub(super) use feed::StreamFeed;
+pub use words::Words;
 
-use super::{GatewayRecord, Settings, record::Status, relay::Projected};
+use super::{GatewayRecord, relay::Projected};
 use crate::{
     base::{Unavailable, id},
     engine::{
@@ -22,46 +21,34 @@ use crate::{
     },
 };
 
-/// A revoked session's record is kept at least this long, however short the retention: longer than any delayed
-/// `active` may take to arrive.
-const LEAST_KEPT: Duration = Duration::from_hours(24);
-
 /// Writes the events.
 static FENCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("fence.lua")));
 
 /// Writes the projection.
 pub struct RedisGateway {
     servers: Arc<Servers>,
-    settings: Settings,
+    words: Arc<Words>,
     positions: String,
     keys: Arc<Keys>,
     /// What tells the outboxes of this store from another's, see [`Self::store`].
     store: OnceCell<String>,
-    kept: Duration,
 }
 
 impl RedisGateway {
     /// On `servers`. The key of the bookkeeping starts with `positions_prefix`; `keys` are those of the store that is
-    /// projected. `retention` is how long a revoked session can be read.
+    /// projected.
     #[must_use]
-    pub fn new(
-        servers: Arc<Servers>,
-        settings: Settings,
-        positions_prefix: &str,
-        keys: Arc<Keys>,
-        retention: Duration,
-    ) -> Self {
+    pub fn new(servers: Arc<Servers>, words: Arc<Words>, positions_prefix: &str, keys: Arc<Keys>) -> Self {
         // In the stream's slot, since one script writes both.
-        let tag = hash_tag(settings.session_events_stream.as_bytes());
+        let tag = hash_tag(words.stream().as_bytes());
         let positions = format!("{positions_prefix}{{{}}}:pos", String::from_utf8_lossy(tag));
-        let kept = retention.max(LEAST_KEPT);
-        Self { servers, settings, positions, keys, store: OnceCell::new(), kept }
+        Self { servers, words, positions, keys, store: OnceCell::new() }
     }
 
     /// The events as readers follow them.
     #[must_use]
     pub fn feed(&self) -> Arc<StreamFeed> {
-        StreamFeed::new(Arc::clone(&self.servers), self.settings.session_events_stream.clone())
+        StreamFeed::new(Arc::clone(&self.servers), self.words.stream().to_owned())
     }
 
     /// Makes `entries`, the next of `outbox`, visible to the gateway: first the cache records, then the events. Where
@@ -69,10 +56,7 @@ impl RedisGateway {
     pub(super) async fn apply(&self, outbox: Outbox, entries: &[Projected]) -> Result<(), Unavailable> {
         let store = self.store().await?;
         let records = entries.iter().map(|entry| self.cache_record(&entry.record)).collect();
-        let keys = vec![
-            self.settings.session_events_stream.clone().into_bytes(),
-            self.positions.clone().into_bytes(),
-        ];
+        let keys = vec![self.words.stream().to_owned().into_bytes(), self.positions.clone().into_bytes()];
         let events = Call::script(&FENCE, keys, self.events(&format!("{store}:{}", outbox.0), entries));
         self.servers.write_in_order(records, events).await
     }
@@ -93,14 +77,11 @@ impl RedisGateway {
     }
 
     fn cache_record(&self, record: &GatewayRecord) -> Call {
-        let key = format!("{}{}", self.settings.session_key_prefix, record.device_session_id);
-        let mut set = cmd("SET");
-        set.arg(&key).arg(record.to_json());
-        match record.status {
-            // An active record never overwrites anything, and never expires.
-            Status::Active => set.arg("NX"),
-            Status::Revoked => set.arg("PX").arg(u64::try_from(self.kept.as_millis()).unwrap_or(u64::MAX)),
-        };
+        let (key, words) = self.words.cache_record(record);
+        let mut set = Cmd::new();
+        for word in &words {
+            set.arg(word);
+        }
         // There is a record now, whoever wrote it, so this changes nothing.
         let mut mark = cmd("APPEND");
         mark.arg(&key).arg("");
@@ -108,8 +89,7 @@ impl RedisGateway {
     }
 
     fn events(&self, outbox: &str, entries: &[Projected]) -> Vec<Vec<u8>> {
-        let mut arguments =
-            vec![outbox.as_bytes().to_vec(), self.settings.session_events_max_len.to_string().into_bytes()];
+        let mut arguments = vec![outbox.as_bytes().to_vec(), self.words.max_len().to_string().into_bytes()];
         for Projected { position, record } in entries {
             arguments.extend([
                 position.ms.to_string().into_bytes(),

@@ -110,7 +110,7 @@ impl Service {
         let config =
             Config::read(variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
         let part = Part { public: routes(&levers), internal: routes(&levers), tasks };
-        let app = app::assemble(&config, World::system(), vec![part], &probe);
+        let app = app::assemble(&config, &World::system(), vec![part], &probe);
         app.edge.serve_metrics(|| "some_metric 1\n".to_owned());
         let mut server = Server::bind(app, &config).await.unwrap();
         tune(&mut server.public.limits);

@@ -24,6 +24,9 @@ pub(crate) async fn values_come_in_the_order_asked_for(fixture: &Fixture) {
     assert_eq!(fixture.engine.get(&items[..1]).await.unwrap(), values[..1]);
     assert_eq!(fixture.engine.get(&[a.item("one"), a.item("two")]).await.unwrap()[1], Some(b"2".into()));
     assert_eq!(fixture.engine.get(&[]).await.unwrap(), Vec::<Option<Vec<u8>>>::new());
+    for (item, value) in items.iter().zip(values) {
+        assert_eq!(fixture.engine.get_one(item).await.unwrap(), value);
+    }
 }
 
 pub(crate) async fn an_emptied_collection_is_gone(fixture: &Fixture) {

@@ -129,7 +129,7 @@ impl Service {
         );
         let (public, internal) = surfaces(
             &config,
-            world,
+            &world,
             vec![challenges.part(), sessions.part(), gateway::part(log, Vec::new())],
         );
         Self { store, public, internal, mail, runtime }
@@ -210,7 +210,7 @@ impl Answer {
     }
 }
 
-fn surfaces(config: &Config, world: World, parts: Vec<Part>) -> (Surface, Surface) {
+fn surfaces(config: &Config, world: &World, parts: Vec<Part>) -> (Surface, Surface) {
     let edge = Arc::new(Edge::new(&config.http, world));
     edge.serve_metrics(String::new);
     let probe: Probe = Arc::new(|| Box::pin(async { Ok(Vec::new()) }));
