@@ -78,7 +78,7 @@ impl Config {
         let data_dir = PathBuf::from(reader.text_or("AUTHSESSION_DATA_DIR", "./data"));
         let options = redis::Options::read(&mut reader);
         let redis = options.for_the_store(&mut reader);
-        if redis.is_none() {
+        if options.is_embedded(&reader) {
             check_directory(&data_dir, &mut reader);
         }
         let gateway_redis = options.for_the_gateway(&mut reader);

@@ -169,7 +169,14 @@ impl Challenges {
         let used = Some(Used { key: request.key.0, user_id: user_id.clone() });
         let claimed = Challenge { used, ..found.challenge.value.clone() };
         match self.store.claim(found, &claimed, &address).await? {
-            Changed::Done => self.open(request, &claimed, &user_id).await.map(Some),
+            Changed::Done => {
+                let opened = self.open(request, &claimed, &user_id).await;
+                if opened.as_ref().is_err_and(Error::is_verdict) {
+                    // No session came after the claim to make it last.
+                    self.store.keep(&found.id.place).await?;
+                }
+                opened.map(Some)
+            }
             Changed::CodeUsed => Err(Error::ChallengeAlreadyUsed),
             Changed::Raced => Ok(None),
         }

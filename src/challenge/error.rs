@@ -41,3 +41,11 @@ pub enum Error {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
+
+impl Error {
+    /// Whether somebody has judged: not where something did not answer.
+    #[must_use]
+    pub const fn is_verdict(&self) -> bool {
+        !matches!(self, Self::Unavailable(_))
+    }
+}

@@ -69,10 +69,10 @@ async fn confirm_email_code(
 }
 
 /// The answer, and a line in the log that says whose challenge met it (OWASP ASVS 16.3.1). What the limit per client address
-/// has turned away before is counted only: one line each, and whoever sends nonsense quickly would fill the log.
+/// has turned away before, or what is no confirm by its form, is counted only: whoever sends nonsense quickly would fill the log.
 fn refused(challenge_id: &str, error: Error) -> Problem {
-    // Is logged with its cause already, and is no verdict.
-    let is_verdict = !matches!(error, Error::Unavailable(_));
+    // What is none is logged with its cause already.
+    let is_verdict = error.is_verdict();
     let problem = Problem::from(error);
     if is_verdict {
         // What is no id of ours may be anything, such as a secret in the wrong field.

@@ -104,8 +104,8 @@ impl Commit {
         self.announcements.push(entry);
     }
 
-    /// Nothing is answered on this commit alone: another one follows, in whatever shard, and that one shall last. The
-    /// store may forget this one until then, together with all that came after it. Not for what announces anything.
+    /// Another commit follows before anything is answered, in whatever shard, and that one shall last. The store may forget
+    /// this one until then, together with all that came after it. Not for what announces anything.
     pub const fn provisional(&mut self) {
         self.provisional = true;
     }

@@ -49,6 +49,12 @@ pub(super) struct Projected {
     pub(super) record: GatewayRecord,
 }
 
+/// Entries that the gateway knows and the outbox still has. Nobody else drains it meanwhile.
+struct Told {
+    through: Position,
+    turn: OwnedMutexGuard<()>,
+}
+
 /// The way from the outboxes to the gateway's Redis.
 pub struct Relay {
     engine: Arc<dyn Engine>,
@@ -94,14 +100,20 @@ impl Relay {
     async fn sweep(&self) -> Result<(), Unavailable> {
         let waiting = self.engine.backlog().await?;
         self.backlog.record(waiting.len() as u64, &[]);
-        let drains = stream::iter(waiting)
-            .map(|outbox| self.drain(outbox, Untold::Unknown))
-            .buffer_unordered(SWEEP_WIDTH);
+        let drains = stream::iter(waiting).map(|outbox| self.empty(outbox)).buffer_unordered(SWEEP_WIDTH);
         drains.fold(Ok(()), async |all, one| one.and(all)).await
     }
 
-    /// Makes all that is in `outbox` known to the gateway, and empties it. `untold` spares the first look.
-    async fn drain(&self, outbox: Outbox, untold: Untold) -> Result<(), Unavailable> {
+    async fn empty(&self, outbox: Outbox) -> Result<(), Unavailable> {
+        match self.tell(outbox, Untold::Unknown).await? {
+            Some(Told { through, turn: _turn }) => self.engine.trim(outbox, through).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes all that is in `outbox` known to the gateway, and says what of it is still to be trimmed. `untold` spares the
+    /// first look.
+    async fn tell(&self, outbox: Outbox, untold: Untold) -> Result<Option<Told>, Unavailable> {
         let turn = self.turns.get(usize::from(outbox.0)).map(Arc::clone).unwrap_or_default();
         let (turn, mut entries) = match (Arc::clone(&turn).try_lock_owned(), untold) {
             (Ok(turn), Untold::These(entries)) => (turn, entries),
@@ -111,21 +123,20 @@ impl Relay {
             // Whoever has the turn is likely to tell these, too.
             (Err(_), _) => (turn.lock_owned().await, self.engine.pending(outbox, BATCH).await?),
         };
-        while let Some(last) = entries.last().map(|entry| entry.position) {
+        while let Some(through) = entries.last().map(|entry| entry.position) {
             let more = entries.len() >= BATCH;
             self.gateway.apply(outbox, &project(outbox, entries)?).await?;
             if !more {
-                self.trim_later(outbox, last, turn);
-                break;
+                return Ok(Some(Told { through, turn }));
             }
-            self.engine.trim(outbox, last).await?;
+            self.engine.trim(outbox, through).await?;
             entries = self.engine.pending(outbox, BATCH).await?;
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// For nobody need wait for it. Where it fails the entries are told once more, by the sweeper.
-    fn trim_later(&self, outbox: Outbox, through: Position, turn: OwnedMutexGuard<()>) {
+    /// For nobody need wait for it. Where it fails the entries are told once more, by the sweeper, who says why.
+    fn trim_later(&self, outbox: Outbox, Told { through, turn }: Told) {
         let engine = Arc::clone(&self.engine);
         tokio::spawn(async move {
             let _ = engine.trim(outbox, through).await;
@@ -140,9 +151,14 @@ impl Publisher for Relay {
         if untold == Untold::Nothing {
             return Ok(());
         }
-        let drain = self.drain(self.engine.outbox_of(shard), untold);
-        match timeout(self.patience, drain).await {
-            Ok(result) => result,
+        let outbox = self.engine.outbox_of(shard);
+        match timeout(self.patience, self.tell(outbox, untold)).await {
+            Ok(told) => {
+                if let Some(told) = told? {
+                    self.trim_later(outbox, told);
+                }
+                Ok(())
+            }
             Err(_) => Err(Unavailable::new("gateway", "publishing took too long")),
         }
     }

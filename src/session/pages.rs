@@ -48,7 +48,7 @@ impl Store {
         revokeds(place, self.engine.list(&revoked(place), from, limit).await?, now)
     }
 
-    /// Where both walks start, in one step: the revoked ones are read second.
+    /// Where both walks start, asked for together. That is no snapshot: the revoked ones are read second.
     pub(super) async fn first_pages(
         &self,
         place: &Place,
@@ -56,9 +56,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<(ActivePage, RevokedPage), Unavailable> {
         let pages = self.engine.first_pages(&[active(place), revoked(place)], limit).await?;
-        let mut pages = pages.into_iter();
-        let mut next = || pages.next().unwrap_or_default();
-        Ok((actives(place, next())?, revokeds(place, next(), now)?))
+        let [first, second] = <[Page; 2]>::try_from(pages)
+            .map_err(|_| Unavailable::new("store", "not as many pages as were asked for"))?;
+        Ok((actives(place, first)?, revokeds(place, second, now)?))
     }
 }
 

@@ -25,6 +25,14 @@ struct Found {
     bytes: Option<Vec<u8>>,
 }
 
+/// What becomes of a record.
+enum Change<'a> {
+    /// It stays, and what was read of it lasts.
+    None,
+    Created(&'a Person),
+    Blocked(&'a Person),
+}
+
 impl Directory {
     /// In `engine`, under the names that `keys` makes.
     #[must_use]
@@ -42,17 +50,18 @@ impl Directory {
         Ok(Found { item, bytes })
     }
 
-    /// Stores `person`, unless the record has changed since it was read: then nothing, and the record as it is now.
-    /// Without a `person` the record stays: then this only makes sure that what was read lasts.
-    async fn save(&self, found: Found, person: Option<&Person>) -> Result<Option<Found>, Unavailable> {
+    /// Changes the record, unless it has changed since it was read: then nothing, and the record as it is now.
+    async fn save(&self, found: Found, change: Change<'_>) -> Result<Option<Found>, Unavailable> {
         let mut commit = Commit::on(found.item.collection.shard);
         commit.unchanged(found.item.clone(), found.bytes.as_deref());
-        if let Some(person) = person {
-            commit.put(found.item.clone(), person.encode());
-            if person.block.is_none() {
-                // A new user, whose session is opened next.
+        match change {
+            Change::None => {}
+            Change::Created(person) => {
+                commit.put(found.item.clone(), person.encode());
+                // His login goes on: at its end is a session, or nothing that needs him.
                 commit.provisional();
             }
+            Change::Blocked(person) => commit.put(found.item.clone(), person.encode()),
         }
         Ok(match self.engine.commit(commit).await? {
             Verdict::Done => None,
@@ -67,10 +76,10 @@ impl Directory {
             let mut person = found.person()?;
             let saved = if person.block.is_some() {
                 // Read from a master, it may be the word of a call that failed because no replica had it.
-                (self.save(found, None).await?, Block::AlreadyBlocked(person.user_id))
+                (self.save(found, Change::None).await?, Block::AlreadyBlocked(person.user_id))
             } else {
                 person.block = Some(cause.into());
-                (self.save(found, Some(&person)).await?, Block::Blocked(person.user_id))
+                (self.save(found, Change::Blocked(&person)).await?, Block::Blocked(person.user_id))
             };
             match saved {
                 (None, outcome) => return Ok(outcome),
@@ -107,7 +116,7 @@ impl Users for Directory {
             }
             let user_id = place.prefix();
             person.user_id = Some(user_id.clone());
-            match self.save(found, Some(&person)).await? {
+            match self.save(found, Change::Created(&person)).await? {
                 None => return Ok(Admission::Admitted(user_id)),
                 Some(changed) => found = changed,
             }

@@ -103,6 +103,7 @@ async fn what_waits_in_the_outbox_is_not_overtaken() {
     assert_eq!(told.announce(&["three"]).await, Untold::Unknown, "there is more than its own");
     assert_eq!(texts(&told.pending().await), ["one", "two", "three"]);
     assert_eq!(told.list(), [""; 0]);
+    assert_eq!(told.announce(&[]).await, Untold::Unknown, "who announces nothing has not looked");
 
     let last = told.pending().await.last().unwrap().position;
     told.engine.trim(told.engine.outbox_of(shard(7)), last).await.unwrap();

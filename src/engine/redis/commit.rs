@@ -99,6 +99,8 @@ pub(super) fn verdict(
     let nonsense = || ParsingError::from("an answer that commit.lua never gives");
     let mut parts = from_redis_value::<Vec<Value>>(answer)?.into_iter();
     match parts.next() {
+        // What told nothing has not looked either.
+        None if announcements.is_empty() => Ok((Verdict::Done, Untold::Unknown)),
         None => Ok((Verdict::Done, Untold::Nothing)),
         Some(Value::Int(check)) => {
             let known = usize::try_from(check).ok().filter(|check| *check < checks);

@@ -154,6 +154,13 @@ impl Options {
         self.at(reader, STORE)
     }
 
+    /// Whether nothing speaks of a Redis for the store: not even a faulty address.
+    #[must_use]
+    pub fn is_embedded(&self, reader: &Reader) -> bool {
+        let (name, file) = STORE;
+        self.mode == Mode::Standalone && !reader.is_set(name) && !reader.is_set(file)
+    }
+
     /// With the address of a Redis of the gateway's own, which may be of another kind. A lone server has no replicas to
     /// wait for, whatever the store's has; any other has one, where nothing else is said; a cluster has one database.
     pub fn for_the_gateway(&self, reader: &mut Reader) -> Option<Settings> {

@@ -1,8 +1,8 @@
 //! Opens connections: to a server, or to the one that the sentinels call the master.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use futures_util::{pending, poll};
+use futures_util::{future::select_ok, pending, poll};
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, PushInfo, PushKind, RedisConnectionInfo, RedisError, RedisResult,
     aio::MultiplexedConnection,
@@ -13,7 +13,7 @@ use redis::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::{TcpStream, UnixStream, lookup_host},
     task::yield_now,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -75,10 +75,7 @@ pub(super) async fn dial(
     let info = client.get_connection_info();
     match info.addr() {
         ConnectionAddr::Tcp(host, port) => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            SockRef::from(&stream).set_tcp_keepalive(&keepalive())?;
-            over(stream, info.redis_settings(), config).await
+            over(reach(host, *port).await?, info.redis_settings(), config).await
         }
         ConnectionAddr::Unix(path) => {
             over(UnixStream::connect(path).await?, info.redis_settings(), config).await
@@ -89,6 +86,23 @@ pub(super) async fn dial(
             Ok(Dialed { wire, work: None })
         }
     }
+}
+
+/// A connection to a server by this name.
+async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = first_to_answer(lookup_host((host, port)).await?).await?;
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive())?;
+    Ok(stream)
+}
+
+/// All are asked at once: one that is silent must not use up the time of the others.
+async fn first_to_answer(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let attempts: Vec<_> = addresses.map(|address| Box::pin(TcpStream::connect(address))).collect();
+    if attempts.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    }
+    select_ok(attempts).await.map(|(stream, _others)| stream)
 }
 
 /// Speaks Redis over `stream`.
@@ -111,7 +125,7 @@ async fn unhurried(work: impl Future<Output = ()>) {
     }
 }
 
-/// How connections behave below Redis.
+/// What [`reach`] sets, for connections that the library makes: those over TLS.
 pub(super) fn tcp_settings() -> TcpSettings {
     TcpSettings::default().set_nodelay(true).set_keepalive(keepalive())
 }
@@ -123,4 +137,32 @@ fn keepalive() -> TcpKeepalive {
 /// An error of ours that counts as a connection's.
 pub(super) fn failed(cause: &str) -> RedisError {
     io::Error::new(io::ErrorKind::NotConnected, cause).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        net::{TcpListener, TcpSocket},
+        time::timeout,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_address_does_not_hold_the_others_up() {
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = silent.listen(1).unwrap();
+        let silent = listener.local_addr().unwrap();
+        // Nobody accepts here: once as many wait as may, nobody is answered any more.
+        let mut waiting = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(silent)).await {
+            waiting.push(stream.unwrap());
+        }
+        let answering = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = [silent, answering.local_addr().unwrap()];
+        let stream = timeout(Duration::from_secs(20), first_to_answer(addresses.into_iter())).await;
+        assert_eq!(stream.unwrap().unwrap().peer_addr().unwrap(), addresses[1]);
+        assert!(first_to_answer(std::iter::empty()).await.is_err());
+    }
 }
