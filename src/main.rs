@@ -25,10 +25,6 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-/// Two threads hand requests and their answers to one another: the system's allocator spends a fifth of the time on that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const USAGE: &str = "\
 Usage: authsession [COMMAND]
 
