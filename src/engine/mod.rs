@@ -79,8 +79,13 @@ pub trait Engine: Send + Sync + 'static {
     /// How many items `collection` has.
     async fn count(&self, collection: &Collection) -> Result<u64, Unavailable>;
 
-    /// The same, and what it saw lasts: where replicas must have a commit, one has all that led to this number, and the
-    /// server that gave it is not one that others have replaced.
+    /// As [`Self::get_one`], and what it saw lasts: where replicas must have a commit, one has all that led to this value,
+    /// and the server that gave it is not one that others have replaced.
+    async fn get_lasting(&self, item: &Item) -> Result<Option<Vec<u8>>, Unavailable> {
+        self.get_one(item).await
+    }
+
+    /// As [`Self::count`], and what it saw lasts, as above.
     async fn count_lasting(&self, collection: &Collection) -> Result<u64, Unavailable> {
         self.count(collection).await
     }

@@ -45,7 +45,7 @@ impl Directory {
     }
 
     async fn find(&self, place: &Place) -> Result<Found, Unavailable> {
-        let item = place.collection("u").item("person");
+        let item = person_item(place);
         let bytes = self.engine.get_one(&item).await?;
         Ok(Found { item, bytes })
     }
@@ -104,7 +104,10 @@ impl Users for Directory {
 
     async fn ensure(&self, email: &Email) -> Result<Admission, Unavailable> {
         let place = self.place_of(email).await?;
-        let mut found = self.find(&place).await?;
+        let item = person_item(&place);
+        // A session rests on this user: were he undone by a failover that leaves the session, nobody could block him.
+        let bytes = self.engine.get_lasting(&item).await?;
+        let mut found = Found { item, bytes };
         // Ends, as above.
         loop {
             let mut person = found.person()?;
@@ -144,6 +147,10 @@ impl Users for Directory {
         };
         self.block_place(found, cause).await
     }
+}
+
+fn person_item(place: &Place) -> Item {
+    place.collection("u").item("person")
 }
 
 /// The place whose user would have this id.

@@ -52,6 +52,7 @@ async fn a_commit_counts_once_a_replica_has_it() {
     // A count may be of it; one that lasts may not.
     assert_eq!(engine.count(&collection("a:x")).await.unwrap(), 201);
     assert!(engine.count_lasting(&collection("a:x")).await.is_err(), "it is on the master only");
+    assert!(engine.get_lasting(&collection("a:x").item("late")).await.is_err(), "so is this");
     // Nor for another process, whose connection never wrote.
     let other = Redis::new(&settings);
     assert!(other.commit(session("late")).await.is_err());
@@ -60,6 +61,7 @@ async fn a_commit_counts_once_a_replica_has_it() {
     until("commits count again", async || engine.commit(session("later")).await.is_ok()).await;
     assert!(matches!(engine.commit(session("late")).await.unwrap(), Verdict::Refused(_)));
     assert_eq!(engine.count_lasting(&collection("a:x")).await.unwrap(), 202);
+    assert_eq!(engine.get_lasting(&collection("a:x").item("late")).await.unwrap(), Some(b"1".to_vec()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,14 +34,22 @@ impl Follower {
         Self { read, task }
     }
 
-    /// Waits until it has read of this session, and gives all that it has read.
-    pub async fn finish(mut self, session: &str) -> Vec<Vec<Event>> {
+    /// Waits until it has read of this session.
+    pub async fn has_read_of(&mut self, session: &str) {
         let has = |read: &Vec<Vec<Event>>| read.last().unwrap().iter().any(|event| event.session == session);
         let waited = tokio::time::timeout(crate::harness::PATIENCE, self.read.wait_for(has)).await;
         assert!(waited.is_ok(), "the feed goes on to tell what happens");
-        drop(waited);
-        self.task.abort();
+    }
+
+    /// All that it has read so far.
+    pub fn has_read(&self) -> Vec<Vec<Event>> {
         self.read.borrow().clone()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

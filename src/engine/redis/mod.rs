@@ -125,10 +125,15 @@ impl Engine for Redis {
     }
 
     async fn get_one(&self, item: &Item) -> Result<Option<Vec<u8>>, Unavailable> {
-        let key = self.names.collection(&item.collection);
-        let mut command = Cmd::with_capacity(3, 2 * key.len());
-        command.arg("HGET").arg(&key).arg(&item.name);
-        self.servers.read(Way::Fast, Call::command(key, command)).await
+        self.servers.read(Way::Fast, self.get_one_call(item)).await
+    }
+
+    async fn get_lasting(&self, item: &Item) -> Result<Option<Vec<u8>>, Unavailable> {
+        if !self.replicated {
+            return self.get_one(item).await;
+        }
+        let mark = self.names.mark(item.collection.shard);
+        self.servers.write(self.get_one_call(item).marked(mark)).await
     }
 
     async fn list(
@@ -232,6 +237,13 @@ impl Engine for Redis {
 }
 
 impl Redis {
+    fn get_one_call(&self, item: &Item) -> Call {
+        let key = self.names.collection(&item.collection);
+        let mut command = Cmd::with_capacity(3, 2 * key.len());
+        command.arg("HGET").arg(&key).arg(&item.name);
+        Call::command(key, command)
+    }
+
     fn count_call(&self, collection: &Collection) -> Call {
         let (key, mut command) = (self.names.collection(collection), cmd("HLEN"));
         command.arg(&key);
