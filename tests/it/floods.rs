@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
@@ -99,20 +99,28 @@ async fn thousands_of_slow_connections_keep_nobody_from_getting_an_answer() {
         crate::harness::eventually("all are open", async || opened.load(Ordering::Relaxed).then_some(()))
             .await;
     }
-    let mut lost = 0;
+    let (mut lost, mut waits) = (0, Vec::new());
     for at in 0..40 {
+        let begun = Instant::now();
         let (public, internal) = (&service.wire.public, &service.wire.internal);
         let body = json!({ "email": format!("pilot{at}@example.com") });
         let send = |client: &Client| client.post(format!("{public}{SEND}")).json(&body);
         assert_eq!(honest(send, &mut lost).await, 200);
         let read = |client: &Client| client.get(format!("{internal}/api/v1/internal/users/nobody/sessions"));
         assert_eq!(honest(read, &mut lost).await, 200);
+        waits.push(begun.elapsed());
     }
     enough.store(true, Ordering::Relaxed);
     for attacker in attackers {
         attacker.await.unwrap();
     }
     let (most, _) = service.memory();
+    waits.sort();
+    eprintln!(
+        "{slow} slow connections to each listener: a send and a read took {:?} in the middle and {:?} at most, {lost} of 80 \
+         were asked again; {most} kB",
+        waits[20], waits[39]
+    );
     assert!(most < MOST_MEMORY, "{most} kB");
     // Who is cut off is gone, socket and all, before the next one comes in.
     assert!(!service.lines().iter().any(|line| line.contains("cannot accept connections")));
@@ -169,6 +177,7 @@ async fn ten_times_too_many_requests_are_refused_at_once_and_memory_stays_bounde
     service.wire.get(Listener::Public, "/readyz").await.ok();
     let (most, _) = service.memory();
     assert!(most < MOST_MEMORY, "{most} kB");
+    eprintln!("{REQUESTS} requests at once: {lost} lost their connection; {most} kB");
     let asked = mail.received().len();
     assert!((1..=1024).contains(&asked), "the services behind us see no more than that: {asked}");
     flood.iter().for_each(tokio::task::JoinHandle::abort);
