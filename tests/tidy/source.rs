@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use syn::{Attribute, Item, Meta, spanned::Spanned};
+use syn::{Attribute, Item, Macro, Meta, spanned::Spanned};
 
 /// One Rust file.
 pub(crate) struct Source {
@@ -148,4 +148,9 @@ fn attributes(item: &Item) -> &[Attribute] {
 fn from_root(path: &Path) -> String {
     let inner = path.strip_prefix(root()).unwrap_or(path);
     inner.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// What a macro is called.
+pub(crate) fn name_of(makro: &Macro) -> String {
+    makro.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default()
 }

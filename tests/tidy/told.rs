@@ -6,7 +6,10 @@ use syn::{
     visit::{self, Visit},
 };
 
-use super::{none, source::sources};
+use super::{
+    none,
+    source::{name_of, sources},
+};
 
 /// An error of Redis quotes what it was sent: passwords, keys, records. `engine/redis/told.rs` makes of it what may be
 /// logged; nobody else hands one on as the cause of an `Unavailable`, or prints one.
@@ -31,7 +34,7 @@ struct Search<'a> {
 
 impl<'ast> Visit<'ast> for Search<'_> {
     fn visit_macro(&mut self, makro: &'ast Macro) {
-        let name = makro.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
+        let name = name_of(makro);
         let tokens = makro.tokens.to_string();
         if ["trace", "debug", "info", "warn", "error"].contains(&&*name) && tokens.contains(['%', '?']) {
             self.complaints.push(format!("{}: {name}!({tokens})", self.path));

@@ -7,7 +7,7 @@ use syn::{
 
 use super::{
     none,
-    source::{everything_in, files, read},
+    source::{everything_in, files, name_of, read},
 };
 
 #[test]
@@ -36,7 +36,7 @@ struct Search<'a> {
 
 impl<'ast> Visit<'ast> for Search<'_> {
     fn visit_macro(&mut self, makro: &'ast Macro) {
-        let name = makro.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
+        let name = name_of(makro);
         if name == "todo" || name == "unimplemented" {
             self.complaints.push(format!("{}: {name}!", self.path));
         }

@@ -23,6 +23,17 @@ pub(super) fn apply(
             return Ok(Verdict::Refused(Refusal { check: CheckId(at), found }));
         }
     }
+    write(tables, commit, now, end)?;
+    Ok(Verdict::Done)
+}
+
+/// What `commit` does once it has been checked.
+pub(super) fn write(
+    tables: &mut Tables<'_>,
+    commit: &Commit,
+    now: Timestamp,
+    end: &mut Position,
+) -> Result<(), StorageError> {
     for write in commit.writes() {
         match write {
             Write::Put(item, value) => drop(tables.items.insert(item_key(item), value.as_slice())?),
@@ -47,7 +58,7 @@ pub(super) fn apply(
         tables.outbox.insert(key_of(*end), announcement.as_slice())?;
         tables.marks.insert(END, key_of(*end))?;
     }
-    Ok(Verdict::Done)
+    Ok(())
 }
 
 /// Whether `check` holds; if not, what was found instead.

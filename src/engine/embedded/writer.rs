@@ -15,7 +15,7 @@ use redb::{Durability, WriteTransaction};
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    apply::apply,
+    apply::{apply, write},
     disk::Disk,
     housekeeping,
     tables::{DUE, END, MARKS, Tables, mark},
@@ -201,7 +201,8 @@ impl Writer {
         self.next_purge = Instant::now() + if more.is_continue() { Duration::ZERO } else { PURGE_INTERVAL };
     }
 
-    /// Does once more what the file has forgotten, on the state that it was done on.
+    /// Does once more what the file has forgotten. It has been checked: what the file has now may be older than that, for it
+    /// has forgotten what was thrown away meanwhile, too.
     fn redo(&mut self) -> Result<(), redb::Error> {
         let (now, end) = (self.world.now(), &mut self.end);
         self.disk.with(|database| {
@@ -209,7 +210,7 @@ impl Writer {
             {
                 let mut tables = Tables::open(&transaction)?;
                 for commit in &self.provisional {
-                    apply(&mut tables, commit, now, end)?;
+                    write(&mut tables, commit, now, end)?;
                 }
             }
             Ok(transaction.commit()?)
@@ -260,5 +261,39 @@ fn finish(transaction: WriteTransaction, change: Change) -> Result<(), redb::Err
     match change {
         Change::Nothing => Ok(transaction.abort()?),
         Change::Forgettable | Change::Lasting => Ok(transaction.commit()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{
+        Collection, Item, Shard,
+        embedded::tables::{ITEMS, value_of},
+    };
+
+    fn put(item: &Item, value: &[u8]) -> Commit {
+        let mut commit = Commit::on(item.collection.shard);
+        commit.put(item.clone(), value.to_vec());
+        commit
+    }
+
+    #[test]
+    fn what_was_checked_is_done_again_though_the_file_has_what_had_been_thrown_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Disk::open(dir.path()).unwrap());
+        let mut writer = Writer::new(Arc::clone(&disk), World::system()).unwrap();
+        let item = Collection::new(Shard::from_index(7).unwrap(), "l:x").item("l");
+        let (reply, _) = oneshot::channel();
+        writer.serve(vec![Job { work: Work::Commit(put(&item, b"over")), reply }]);
+        // Thrown away, then written anew: all of that is forgotten when the file is opened anew.
+        let mut anew = put(&item, b"new");
+        anew.absent(item.clone());
+        anew.provisional();
+        writer.provisional.push(anew);
+        writer.healthy = false;
+        writer.keep();
+        let value = disk.read(|transaction| Ok(value_of(&transaction.open_table(ITEMS)?, &item)?)).unwrap();
+        assert_eq!(value.as_deref(), Some(&b"new"[..]));
     }
 }
