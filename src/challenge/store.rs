@@ -94,12 +94,17 @@ impl Store {
     /// A challenge and its address; nothing where the challenge is not, or no longer, known.
     pub(super) async fn find(&self, id: &ChallengeId, now: Timestamp) -> Result<Option<Found>, Unavailable> {
         let items = [challenge_item(id), address_item(&id.place)];
-        let mut found = self.engine.get(&items).await?.into_iter();
-        let [item, address] = items;
+        let mut found = self.engine.get(&items).await?;
+        let [item, address] = &items;
+        // A server that others have replaced knows nothing of challenges made since.
+        if matches!(found.first(), Some(None)) && self.engine.get_lasting(item).await?.is_some() {
+            found = self.engine.get(&items).await?;
+        }
+        let mut found = found.into_iter();
         let (Some(Some(bytes)), address_bytes) = (found.next(), found.next().flatten()) else {
             return Ok(None);
         };
-        let value = Challenge::from(ChallengeRecord::decode(&item, &bytes)?);
+        let value = Challenge::from(ChallengeRecord::decode(item, &bytes)?);
         if value.expires_at.after(REMEMBERED) <= now {
             return Ok(None);
         }
@@ -107,7 +112,7 @@ impl Store {
         Ok(Some(Found {
             id: id.clone(),
             challenge,
-            address: read_address(&address, address_bytes, now)?,
+            address: read_address(address, address_bytes, now)?,
             now,
         }))
     }

@@ -58,6 +58,14 @@ pub(super) struct Kept {
     bytes: Vec<u8>,
 }
 
+/// How an item is read.
+#[derive(Clone, Copy)]
+enum Reading {
+    Quick,
+    /// What it shows lasts.
+    Lasting,
+}
+
 /// What lies under a session's id.
 pub(super) enum Found {
     Active(Kept),
@@ -66,18 +74,33 @@ pub(super) enum Found {
 }
 
 impl Store {
-    /// The session, as long as it may be read.
+    /// The session, as long as it may be read. That there is none lasts: a server that others have replaced knows nothing
+    /// of what was opened since.
     pub(super) async fn find(&self, id: &SessionId, now: Timestamp) -> Result<Found, Unavailable> {
+        match self.look(id, now, Reading::Quick).await? {
+            Found::Nothing => self.look(id, now, Reading::Lasting).await,
+            found @ (Found::Active(_) | Found::Revoked(_)) => Ok(found),
+        }
+    }
+
+    async fn look(&self, id: &SessionId, now: Timestamp, reading: Reading) -> Result<Found, Unavailable> {
         // Active first: a session only ever moves from active to revoked, so it cannot slip past between the reads.
         let item = active(&id.place).item(id.suffix);
-        if let Some(bytes) = self.engine.get_one(&item).await? {
+        if let Some(bytes) = self.read(&item, reading).await? {
             return Ok(Found::Active(kept(&item, id.clone(), bytes)?));
         }
         let item = revoked(&id.place).item(id.suffix);
-        let Some(bytes) = self.engine.get_one(&item).await? else { return Ok(Found::Nothing) };
+        let Some(bytes) = self.read(&item, reading).await? else { return Ok(Found::Nothing) };
         let record = Revoked::decode(&item, &bytes)?;
         let readable = now < record.expires_at;
         Ok(if readable { Found::Revoked(record.into_session(id.clone())) } else { Found::Nothing })
+    }
+
+    async fn read(&self, item: &Item, reading: Reading) -> Result<Option<Vec<u8>>, Unavailable> {
+        match reading {
+            Reading::Quick => self.engine.get_one(item).await,
+            Reading::Lasting => self.engine.get_lasting(item).await,
+        }
     }
 
     /// Those of a user's sessions that may be read, in the order of `suffixes`.

@@ -50,6 +50,13 @@ impl Directory {
         Ok(Found { item, bytes })
     }
 
+    /// As [`Self::find`], and what it saw lasts: a server that others have replaced knows nobody who came since.
+    async fn find_lasting(&self, place: &Place) -> Result<Found, Unavailable> {
+        let item = person_item(place);
+        let bytes = self.engine.get_lasting(&item).await?;
+        Ok(Found { item, bytes })
+    }
+
     /// Changes the record, unless it has changed since it was read: then nothing, and the record as it is now.
     async fn save(&self, found: Found, change: Change<'_>) -> Result<Option<Found>, Unavailable> {
         let mut commit = Commit::on(found.item.collection.shard);
@@ -104,10 +111,8 @@ impl Users for Directory {
 
     async fn ensure(&self, email: &Email) -> Result<Admission, Unavailable> {
         let place = self.place_of(email).await?;
-        let item = person_item(&place);
         // A session rests on this user: were he undone by a failover that leaves the session, nobody could block him.
-        let bytes = self.engine.get_lasting(&item).await?;
-        let mut found = Found { item, bytes };
+        let mut found = self.find_lasting(&place).await?;
         // Ends, as above.
         loop {
             let mut person = found.person()?;
@@ -128,7 +133,7 @@ impl Users for Directory {
 
     async fn exists(&self, user_id: &str) -> Result<bool, Unavailable> {
         match place_of_user(user_id) {
-            Some(place) => Ok(self.find(&place).await?.person()?.user_id.is_some()),
+            Some(place) => Ok(self.find_lasting(&place).await?.person()?.user_id.is_some()),
             None => Ok(false),
         }
     }
@@ -138,7 +143,7 @@ impl Users for Directory {
             Subject::Email(email) => self.find(&self.place_of(email).await?).await?,
             Subject::UserId(user_id) => {
                 let Some(place) = place_of_user(user_id) else { return Ok(Block::Unknown) };
-                let found = self.find(&place).await?;
+                let found = self.find_lasting(&place).await?;
                 if found.person()?.user_id.is_none() {
                     return Ok(Block::Unknown);
                 }

@@ -77,6 +77,42 @@ async fn revoke_all_and_block_are_not_acknowledged_before_a_replica_has_them() {
     assert_eq!(block.ok()["outcome"], "already_blocked");
 }
 
+/// A master that has lost its replicas may have been replaced by one of them, which knows more than it does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_something_is_unknown_is_not_the_word_of_a_master_alone() {
+    let (app, replica) = with_replica().await;
+    let pilot = app.visitor("pilot@example.com");
+    let ((challenge, code), device) = (pilot.code().await, Device::new());
+    let operator = app.operator();
+    let session = session_of(&pilot.confirm(&challenge, &code, &device).await);
+    let user = operator.user_of(&session).await;
+    // Of the same shape and in the same shard; nobody was given them.
+    let changed = |id: &str| {
+        let letter = if &id[8..9] == "0" { "1" } else { "0" };
+        format!("{}{letter}{}", &id[..8], &id[9..])
+    };
+    let [nowhere, nobody, nothing] = [&session, &user, &challenge].map(|id| changed(id));
+    let ask_all = async || {
+        [
+            operator.get(&nowhere).await,
+            operator.revoke(&nowhere).await,
+            operator.revoke_all(&nobody).await,
+            operator.block_user(&nobody).await,
+            pilot.confirm(&nothing, &code, &device).await,
+        ]
+    };
+    replica.pause();
+    for answer in ask_all().await {
+        answer.unavailable();
+    }
+    assert_eq!(operator.status_of(&session).await, "active", "what is known is answered all the same");
+    replica.resume();
+    until_available(async || operator.revoke(&nowhere).await).await;
+    for answer in ask_all().await {
+        assert_eq!(answer.status, 404, "{}", answer.text);
+    }
+}
+
 /// Logs in with new addresses until the address and the user's sessions lie on different masters: the address, and
 /// which master has it.
 async fn split<'a>(app: &'a App, cluster: &RedisCluster) -> (Visitor<'a>, usize) {

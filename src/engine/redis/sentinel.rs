@@ -5,7 +5,8 @@
 //! server that is the master no longer is given up.
 //!
 //! Sentinels tell one another of a failover only within seconds. So the one with the newest epoch is believed: whoever
-//! asked another would meanwhile read from the old master what is not so any more.
+//! asked another would meanwhile read from the old master what is not so any more. At the start each is heard, or found
+//! silent, before any is believed.
 
 use std::{
     collections::HashMap,
@@ -120,6 +121,9 @@ async fn keep_asking_all(settings: Arc<Settings>, named: watch::Sender<Named>) {
 
 /// Whether `named` changes by what the sentinels said last. A master once named stays so until another is.
 fn judge(words: &[Word], named: &mut Named) -> bool {
+    if matches!(named, Named::Soon) && words.iter().any(|word| matches!(word, Word::None)) {
+        return false;
+    }
     let newest = words.iter().filter_map(|word| match word {
         Word::Master(epoch, place) => Some((epoch, place)),
         Word::None | Word::Silent(_) => None,
