@@ -29,19 +29,20 @@ impl Pace {
         Self { assumed, recent: Mutex::default() }
     }
 
-    /// Remembers a delivery that has just succeeded. Returns when the timer next ticks: those that only wait are woken
-    /// by it, always a little late and on a busy machine by milliseconds, and would be known by that.
+    /// Remembers a delivery that has just succeeded. Returns when the timer next ticks, which it does every millisecond:
+    /// those that only wait are woken by it, always a little late and on a busy machine by milliseconds, and would be
+    /// known by that.
     pub(super) async fn set(&self, started: Instant) {
         let took = started.elapsed();
         self.record(took);
         if !self.assumed.is_zero() {
-            sleep_until(next_tick(started + took, started)).await;
+            sleep_until(started + took).await;
         }
     }
 
     /// Returns when a delivery that began at `started` might have been over: as long as a recent one took.
     pub(super) async fn keep(&self, started: Instant, world: &World) {
-        sleep_until(next_tick(started + self.pick(world), started)).await;
+        sleep_until(started + self.pick(world)).await;
     }
 
     fn record(&self, took: Duration) {
@@ -57,12 +58,6 @@ impl Pace {
         let at = usize::try_from(world.below(recent.len().max(1) as u64)).unwrap_or_default();
         recent.get(at).copied().unwrap_or(self.assumed)
     }
-}
-
-/// The end of the millisecond that `at` lies in, counted from `started`.
-fn next_tick(at: Instant, started: Instant) -> Instant {
-    let whole = at.saturating_duration_since(started).as_millis().saturating_add(1);
-    started + Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
