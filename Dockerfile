@@ -3,7 +3,7 @@
 # The release build. Caches live in the build machine, not in a layer.
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends ca-certificates gcc libc6-dev \
+ && apt-get install --yes --no-install-recommends ca-certificates gcc libc6-dev make \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
