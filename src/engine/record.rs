@@ -5,6 +5,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Item;
 use crate::base::Unavailable;
 
+/// As many bytes hold most records.
+const USUAL: usize = 160;
+
 /// A value that is stored.
 pub trait Record: Serialize + DeserializeOwned {
     /// The form that this release writes. A release that changes the fields takes the next number, and goes on
@@ -14,9 +17,10 @@ pub trait Record: Serialize + DeserializeOwned {
     /// The bytes to store.
     #[must_use]
     fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(USUAL);
+        bytes.push(Self::VERSION);
         // Cannot fail: our records are plain structs and enums, and a vector grows as needed.
-        let fields = postcard::to_stdvec(self).unwrap_or_default();
-        std::iter::once(Self::VERSION).chain(fields).collect()
+        postcard::to_extend(self, bytes).unwrap_or_default()
     }
 
     /// The record that `bytes`, found at `item`, hold. Damaged bytes, or those of a later release, cannot be used:

@@ -39,10 +39,14 @@ impl<S: Send + Sync, T: for<'de> Deserialize<'de>> FromRequest<S> for Json<T> {
     }
 }
 
+/// As many bytes hold most answers.
+const USUAL: usize = 512;
+
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(bytes) => {
+        let mut bytes = Vec::with_capacity(USUAL);
+        match serde_json::to_writer(&mut bytes, &self.0) {
+            Ok(()) => {
                 let length = bytes.len();
                 let mut response = Response::new(Body::from(bytes));
                 let headers = response.headers_mut();

@@ -35,9 +35,8 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.place.shard.tag())?;
-        f.write_str(&self.place.key)?;
-        f.write_str(&id::encode(&self.suffix))
+        // In one piece: every answer, record and log line has it.
+        f.write_str(&[self.place.shard.tag(), &self.place.key, &id::encode(&self.suffix)].concat())
     }
 }
 

@@ -30,6 +30,10 @@ pub(super) struct JsonLines<W> {
     dispatch: OnceLock<WeakDispatch>,
 }
 
+/// As many bytes hold most lines, and as many fields are in them.
+const LINE: usize = 512;
+const FIELDS: usize = 16;
+
 /// As many bytes hold the texts of most spans.
 const SPAN_TEXTS: usize = 160;
 
@@ -81,7 +85,7 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut line = Vec::with_capacity(256);
+        let mut line = Vec::with_capacity(LINE);
         let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
         let ids = dispatch.and_then(|dispatch| ids::of_event(event, &context, &dispatch));
         // Neither can be helped: there is no log to write to but this one.
@@ -103,7 +107,8 @@ where
 {
     let metadata = event.metadata();
     let mut serializer = serde_json::Serializer::new(line);
-    let mut fields = Fields { map: serializer.serialize_map(None)?, seen: Vec::new(), outcome: Ok(()) };
+    let mut fields =
+        Fields { map: serializer.serialize_map(None)?, seen: Vec::with_capacity(FIELDS), outcome: Ok(()) };
     fields.add("timestamp", &timestamp(SystemClock.now()));
     fields.add("level", metadata.level().as_str());
     fields.add("target", metadata.target());

@@ -267,3 +267,15 @@ async fn a_walk_misses_nothing_while_slots_move_to_where_it_has_been() {
     found.dedup();
     assert_eq!(found.len(), 256);
 }
+
+/// Without a mode of cluster, too: where all slots are one server's, it serves all but commands with keys of several.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_server_that_keeps_keys_apart_names_its_shards() {
+    let server = RedisServer::with(&["--cluster-enabled", "yes"]);
+    server.run::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    wait_until("it serves", || server.try_run::<()>(&["SET", "it", "serves"]).is_ok());
+    let engine = Redis::new(&settings(&server.addr(), &[]));
+    assert_eq!(engine.populated("a:x").await.unwrap(), []);
+    engine.commit(put(700, "one")).await.unwrap();
+    assert_eq!(engine.populated("a:x").await.unwrap(), [shard(700)]);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use authsession::engine::{
     Commit, Engine, Entry, Shard, Untold, Verdict,
-    redis::{Direct, Redis, Settings},
+    redis::{Args, Direct, Redis, Settings},
 };
 
 use crate::{
@@ -16,11 +16,11 @@ use crate::{
 struct List(String);
 
 impl Direct for List {
-    fn commands(&self, announcement: &[u8]) -> Option<Vec<Vec<Vec<u8>>>> {
-        let (key, verb) = (self.0.clone(), if announcement.starts_with(b"bad") { "INCR" } else { "RPUSH" });
-        let mut command = vec![verb.into(), key.into_bytes()];
+    fn commands(&self, announcement: &[u8]) -> Option<Vec<Args>> {
+        let verb = if announcement.starts_with(b"bad") { "INCR" } else { "RPUSH" };
+        let mut command: Args = [verb, &self.0].into_iter().collect();
         if verb == "RPUSH" {
-            command.push(announcement.to_vec());
+            command.push(announcement);
         }
         (announcement != b"unreadable").then(|| vec![command])
     }

@@ -60,7 +60,7 @@ async fn scripts_and_batches_answer() {
     });
     let server = RedisServer::start();
     let servers = Servers::open(&settings(&server.addr(), &[]), "gateway");
-    let script = || Call::script(&SCRIPT, vec!["k".into()], vec!["1".into(), "2".into()]);
+    let script = || Call::script(&SCRIPT, ["k"].into_iter().collect(), ["1", "2"].into_iter().collect());
     for _ in 0..2 {
         let answer: Vec<String> = servers.write(script()).await.unwrap();
         assert_eq!(answer, ["k", "1", "2"]);

@@ -2,7 +2,7 @@
 
 use redis::Cmd;
 
-use super::{Script, slots::slot_of};
+use super::{Args, Script, slots::slot_of};
 
 /// Something to ask of the server that has a certain key.
 pub struct Call {
@@ -25,8 +25,8 @@ pub(super) enum What {
 /// A script with what it is given.
 pub(super) struct ScriptCall {
     script: &'static Script,
-    keys: Vec<Vec<u8>>,
-    args: Vec<Vec<u8>>,
+    keys: Args,
+    args: Args,
 }
 
 impl Call {
@@ -38,8 +38,8 @@ impl Call {
 
     /// `script`, for the server that has its first key.
     #[must_use]
-    pub fn script(script: &'static Script, keys: Vec<Vec<u8>>, args: Vec<Vec<u8>>) -> Self {
-        let slot = keys.first().map_or(0, |key| slot_of(key));
+    pub fn script(script: &'static Script, keys: Args, args: Args) -> Self {
+        let slot = keys.iter().next().map_or(0, slot_of);
         Self { slot, what: What::Script(ScriptCall { script, keys, args }), mark: None }
     }
 

@@ -1,92 +1,101 @@
 //! A [`Commit`] in the words of `commit.lua`, and its answer.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{iter, sync::LazyLock, time::Duration};
 
 use redis::{ParsingError, RedisError, RedisResult, Value, from_redis_value};
 
-use super::{Call, Script, keys::KeyNames};
+use super::{Args, Call, Script, keys::KeyNames};
 use crate::engine::{Check, CheckId, Collection, Commit, Entry, Item, Refusal, Untold, Verdict, Write};
 
 /// The one script behind every commit.
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 
 /// Redis cannot count to the end of time; this is 139 years.
-const LONGEST_EXPIRY_MS: u128 = 1 << 42;
+const LONGEST_EXPIRY_MS: u64 = 1 << 42;
+
+/// What most commits need, in words and in bytes.
+const ROOM: (usize, usize) = (64, 2048);
 
 /// `commit` in the script's words, with the commands that tell its announcements, if there are any.
-pub(super) fn call(names: &KeyNames, commit: &Commit, tell: Vec<Vec<Vec<u8>>>) -> Call {
-    let mut steps = Steps::of(names, commit);
-    for words in tell {
-        steps.args.extend([b"t".to_vec(), words.len().to_string().into_bytes()]);
-        steps.args.extend(words);
+pub(super) fn call(names: &KeyNames, commit: &Commit, tell: Vec<Args>) -> Call {
+    let Steps { collections, mut args } = Steps::of(commit);
+    for command in tell {
+        args.push("t");
+        args.push_number(command.len() as u64);
+        args.extend(command.iter());
     }
     for announcement in commit.announcements() {
-        steps.args.extend([b"o".to_vec(), announcement.clone()]);
+        args.push("o");
+        args.push(announcement);
     }
-    Call::script(&SCRIPT, steps.keys, steps.args).marked(names.mark(commit.shard()))
+    let collections = collections.into_iter().map(|collection| names.collection(collection));
+    let keys = iter::once(names.outbox(commit.shard())).chain(collections).collect();
+    Call::script(&SCRIPT, keys, args)
 }
 
 /// What the script is called with.
-struct Steps<'a> {
-    names: &'a KeyNames,
-    /// The outbox, then the collections, each once.
-    keys: Vec<Vec<u8>>,
-    args: Vec<Vec<u8>>,
+struct Steps<'c> {
+    /// Each once.
+    collections: Vec<&'c Collection>,
+    args: Args,
 }
 
-impl<'a> Steps<'a> {
-    fn of(names: &'a KeyNames, commit: &Commit) -> Self {
-        let mut call = Self { names, keys: vec![names.outbox(commit.shard()).into()], args: Vec::new() };
+impl<'c> Steps<'c> {
+    fn of(commit: &'c Commit) -> Self {
+        let mut steps = Self { collections: Vec::new(), args: Args::with_capacity(ROOM.0, ROOM.1) };
         for check in commit.checks() {
             match check {
-                Check::Absent(item) => call.on_item("a", item),
+                Check::Absent(item) => steps.on_item("a", item),
                 Check::Equals(item, value) => {
-                    call.on_item("e", item);
-                    call.args.push(value.clone());
+                    steps.on_item("e", item);
+                    steps.args.push(value);
                 }
                 Check::CountBelow(collection, bound) => {
-                    call.on_collection("n", collection, bound.to_string());
+                    steps.on_collection("n", collection, *bound);
                 }
             }
         }
         for write in commit.writes() {
             match write {
                 Write::Put(item, value) => {
-                    call.on_item("p", item);
-                    call.args.push(value.clone());
+                    steps.on_item("p", item);
+                    steps.args.push(value);
                 }
-                Write::Delete(item) => call.on_item("d", item),
+                Write::Delete(item) => steps.on_item("d", item),
                 Write::Expire(..) => {}
             }
         }
         // Deadlines come last: Redis would forget one set on a collection that has no items yet.
         for write in commit.writes() {
             match write {
-                Write::Expire(collection, after) => call.on_collection("x", collection, milliseconds(*after)),
+                Write::Expire(collection, after) => {
+                    steps.on_collection("x", collection, milliseconds(*after));
+                }
                 Write::Put(..) | Write::Delete(..) => {}
             }
         }
-        call
+        steps
     }
 
-    fn on_item(&mut self, step: &str, item: &Item) {
-        let key = self.key(&item.collection);
-        self.args.extend([step.into(), key.into(), item.name.clone()]);
+    fn on_item(&mut self, step: &str, item: &'c Item) {
+        self.begin(step, &item.collection);
+        self.args.push(&item.name);
     }
 
-    fn on_collection(&mut self, step: &str, collection: &Collection, operand: String) {
-        let key = self.key(collection);
-        self.args.extend([step.into(), key.into(), operand.into()]);
+    fn on_collection(&mut self, step: &str, collection: &'c Collection, operand: u64) {
+        self.begin(step, collection);
+        self.args.push_number(operand);
     }
 
-    /// The place of the collection's key among the keys, as Lua counts.
-    fn key(&mut self, collection: &Collection) -> String {
-        let key = self.names.collection(collection).into_bytes();
-        let at = self.keys.iter().position(|known| *known == key).unwrap_or_else(|| {
-            self.keys.push(key);
-            self.keys.len() - 1
+    /// The step's letter, and the place of the collection's key among the keys, as Lua counts: the outbox comes first.
+    fn begin(&mut self, step: &str, collection: &'c Collection) {
+        let known = self.collections.iter().position(|known| *known == collection);
+        let at = known.unwrap_or_else(|| {
+            self.collections.push(collection);
+            self.collections.len() - 1
         });
-        (at + 1).to_string()
+        self.args.push(step);
+        self.args.push_number(at as u64 + 2);
     }
 }
 
@@ -121,6 +130,6 @@ pub(super) fn verdict(
     }
 }
 
-fn milliseconds(after: Duration) -> String {
-    after.as_millis().clamp(1, LONGEST_EXPIRY_MS).to_string()
+fn milliseconds(after: Duration) -> u64 {
+    u64::try_from(after.as_millis()).unwrap_or(LONGEST_EXPIRY_MS).clamp(1, LONGEST_EXPIRY_MS)
 }

@@ -7,6 +7,7 @@
 //! Nothing here connects before it is asked to, and nothing waits longer than the operation timeout.
 
 mod address;
+mod args;
 mod call;
 mod cluster;
 mod commit;
@@ -21,6 +22,7 @@ mod script;
 mod sentinel;
 mod servers;
 mod settings;
+mod shards;
 mod slots;
 mod survey;
 mod tls;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use redis::{Cmd, Value, cmd};
 
+pub use args::Args;
 pub use call::Call;
 pub use direct::Direct;
 pub use eviction::EvictionWatch;
@@ -48,6 +51,7 @@ use super::{
 };
 use crate::base::Unavailable;
 use keys::KeyNames;
+use shards::of_key;
 
 /// A Redis that keeps our data.
 pub struct Redis {
@@ -88,27 +92,6 @@ impl Redis {
     #[must_use]
     pub fn eviction(&self) -> EvictionWatch {
         EvictionWatch::new(self.servers.clone(), "store")
-    }
-
-    /// Asks `verb` of one key per shard, and names the shards where the answer is not zero. Servers that do not answer
-    /// are passed over, as long as one does: this is asked again and again.
-    async fn shards_with(
-        &self,
-        verb: &str,
-        key: impl Fn(Shard) -> String,
-    ) -> Result<Vec<Shard>, Unavailable> {
-        let size = |shard| {
-            let (key, mut command) = (key(shard), cmd(verb));
-            command.arg(&key);
-            Call::command(key, command)
-        };
-        let sizes: Vec<Option<u64>> =
-            self.servers.read_what_answers(Way::Slow, Shard::all().map(size).collect()).await?;
-        Ok(Shard::all()
-            .zip(sizes)
-            .filter(|(_, size)| size.is_some_and(|size| size > 0))
-            .map(|(shard, _)| shard)
-            .collect())
     }
 }
 
@@ -178,7 +161,11 @@ impl Engine for Redis {
 
     async fn commit_and_tell(&self, commit: Commit) -> Result<(Verdict, Untold), Unavailable> {
         let tell = direct::commands(self.direct.as_deref(), commit.announcements());
-        let answer: Value = self.servers.write(commit::call(&self.names, &commit, tell)).await?;
+        let mut call = commit::call(&self.names, &commit, tell);
+        if self.replicated {
+            call = call.marked(self.names.mark(commit.shard()));
+        }
+        let answer: Value = self.servers.write(call).await?;
         commit::verdict(answer, commit.checks().len(), commit.into_announcements())
             .map_err(|error| self.servers.unavailable(&error))
     }
@@ -245,9 +232,8 @@ impl Redis {
     }
 
     fn count_call(&self, collection: &Collection) -> Call {
-        let (key, mut command) = (self.names.collection(collection), cmd("HLEN"));
-        command.arg(&key);
-        Call::command(key, command)
+        let key = self.names.collection(collection);
+        Call::command(&key, of_key("HLEN", &key))
     }
 
     /// Reads `group`, items of one collection.

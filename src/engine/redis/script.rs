@@ -3,6 +3,8 @@
 
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind};
 
+use super::Args;
+
 /// A script and its hash.
 pub struct Script {
     source: &'static str,
@@ -17,25 +19,21 @@ impl Script {
     }
 
     /// The call that a server can serve which has run the script before.
-    pub(super) fn by_hash(&self, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Cmd {
+    pub(super) fn by_hash(&self, keys: &Args, args: &Args) -> Cmd {
         call("EVALSHA", &self.hash, keys, args)
     }
 
     /// The call that every server can serve.
-    pub(super) fn by_source(&self, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Cmd {
+    pub(super) fn by_source(&self, keys: &Args, args: &Args) -> Cmd {
         call("EVAL", self.source, keys, args)
     }
 }
 
-fn call(verb: &str, script: &str, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Cmd {
-    let mut command = redis::cmd(verb);
-    command.arg(script).arg(keys.len());
-    for key in keys {
-        command.arg(key);
-    }
-    for arg in args {
-        command.arg(arg);
-    }
+fn call(verb: &str, script: &str, keys: &Args, args: &Args) -> Cmd {
+    let words = 3 + keys.len() + args.len();
+    let bytes = verb.len() + script.len() + keys.bytes() + args.bytes() + "100".len();
+    let mut command = Cmd::with_capacity(words, bytes);
+    command.arg(verb).arg(script).arg(keys.len()).arg(keys).arg(args);
     command
 }
 

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
+use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
 use tokio::time::Instant;
 
 use super::{
@@ -60,6 +60,18 @@ impl Servers {
     pub async fn read<T: FromRedisValue>(&self, way: Way, call: Call) -> Result<T, Unavailable> {
         let answer = self.call(How::Read(way), &Arc::new(call), self.deadline()).await;
         self.said(answer.and_then(|value| Ok(from_redis_value(value)?)))
+    }
+
+    /// As [`Self::read`]; nothing where the server answers that it does not do that.
+    pub(super) async fn read_if_served<T: FromRedisValue>(
+        &self,
+        way: Way,
+        call: Call,
+    ) -> Result<Option<T>, Unavailable> {
+        match self.call(How::Read(way), &Arc::new(call), self.deadline()).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => Ok(None),
+            answer => self.said(answer.and_then(|value| Ok(Some(from_redis_value(value)?)))),
+        }
     }
 
     /// The answers to `calls`, which change nothing.

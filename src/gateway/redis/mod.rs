@@ -17,7 +17,7 @@ use crate::{
     base::{Unavailable, id},
     engine::{
         Keys, Outbox,
-        redis::{Call, Script, Servers, hash_tag},
+        redis::{Args, Call, Script, Servers, hash_tag},
     },
 };
 
@@ -56,7 +56,7 @@ impl RedisGateway {
     pub(super) async fn apply(&self, outbox: Outbox, entries: &[Projected]) -> Result<(), Unavailable> {
         let store = self.store().await?;
         let records = entries.iter().map(|entry| self.cache_record(&entry.record)).collect();
-        let keys = vec![self.words.stream().to_owned().into_bytes(), self.positions.clone().into_bytes()];
+        let keys = [self.words.stream(), &self.positions].into_iter().collect();
         let events = Call::script(&FENCE, keys, self.events(&format!("{store}:{}", outbox.0), entries));
         self.servers.write_in_order(records, events).await
     }
@@ -79,26 +79,22 @@ impl RedisGateway {
     fn cache_record(&self, record: &GatewayRecord) -> Call {
         let (key, words) = self.words.cache_record(record);
         let mut set = Cmd::new();
-        for word in &words {
-            set.arg(word);
-        }
+        set.arg(&words);
         // There is a record now, whoever wrote it, so this changes nothing.
         let mut mark = cmd("APPEND");
         mark.arg(&key).arg("");
         Call::command(key, set).marked(mark)
     }
 
-    fn events(&self, outbox: &str, entries: &[Projected]) -> Vec<Vec<u8>> {
-        let mut arguments = vec![outbox.as_bytes().to_vec(), self.words.max_len().to_string().into_bytes()];
+    fn events(&self, outbox: &str, entries: &[Projected]) -> Args {
+        let mut arguments = Args::default();
+        arguments.push(outbox);
+        arguments.push_number(self.words.max_len());
         for Projected { position, record } in entries {
-            arguments.extend([
-                position.ms.to_string().into_bytes(),
-                position.sequence.to_string().into_bytes(),
-                record.device_session_id.clone().into_bytes(),
-                record.user_id.clone().into_bytes(),
-                record.client_public_key.clone().into_bytes(),
-                record.revoked_at_ms.map(|ms| ms.to_string()).unwrap_or_default().into_bytes(),
-            ]);
+            arguments.push_number(position.ms);
+            arguments.push_number(position.sequence);
+            arguments.extend([&record.device_session_id, &record.user_id, &record.client_public_key]);
+            arguments.push(record.revoked_at_ms.map(|ms| ms.to_string()).unwrap_or_default());
         }
         arguments
     }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::super::{GatewayRecord, Settings, record::Status};
-use crate::engine::redis::Direct;
+use crate::engine::redis::{Args, Direct};
 
 /// A revoked session's record is kept at least this long, however short the retention: longer than any delayed
 /// `active` may take to arrive.
 const LEAST_KEPT: Duration = Duration::from_hours(24);
 
-/// A command.
-type Command = Vec<Vec<u8>>;
+/// What either command needs, in words and in bytes.
+const ROOM: (usize, usize) = (16, 384);
 
 /// Knows the names of the gateway's keys.
 pub struct Words {
@@ -34,25 +34,29 @@ impl Words {
     }
 
     /// The key of the cache record, and the command that writes it.
-    pub(super) fn cache_record(&self, record: &GatewayRecord) -> (String, Command) {
+    pub(super) fn cache_record(&self, record: &GatewayRecord) -> (String, Args) {
         let key = [&self.settings.session_key_prefix, record.device_session_id.as_str()].concat();
-        let mut set = words(["SET", &key, &record.to_json()]);
+        let mut set = command(["SET", &key, &record.to_json()]);
         match record.status {
             // An active record never overwrites anything, and never expires.
-            Status::Active => set.extend(words(["NX"])),
-            Status::Revoked => set.extend(words(["PX", &self.kept.as_millis().to_string()])),
+            Status::Active => set.push("NX"),
+            Status::Revoked => {
+                set.push("PX");
+                set.push_number(u64::try_from(self.kept.as_millis()).unwrap_or(u64::MAX));
+            }
         }
         (key, set)
     }
 
     /// The command that appends the event.
-    fn event(&self, record: &GatewayRecord) -> Command {
-        let max_len = self.max_len().to_string();
-        let mut add = words(["XADD", self.stream(), "MAXLEN", "~", &max_len, "*"]);
-        add.extend(words(["device_session_id", &record.device_session_id, "user_id", &record.user_id]));
-        add.extend(words(["client_public_key", &record.client_public_key, "status", record.status.as_str()]));
+    fn event(&self, record: &GatewayRecord) -> Args {
+        let mut add = command(["XADD", self.stream(), "MAXLEN", "~"]);
+        add.push_number(self.max_len());
+        add.extend(["*", "device_session_id", &record.device_session_id, "user_id", &record.user_id]);
+        add.extend(["client_public_key", &record.client_public_key, "status", record.status.as_str()]);
         if let Some(at) = record.revoked_at_ms {
-            add.extend(words(["revoked_at_ms", &at.to_string()]));
+            add.push("revoked_at_ms");
+            add.push_number(at);
         }
         add
     }
@@ -60,12 +64,14 @@ impl Words {
 
 /// Where the gateway reads the store's own Redis, a session's commit tells it.
 impl Direct for Words {
-    fn commands(&self, announcement: &[u8]) -> Option<Vec<Command>> {
+    fn commands(&self, announcement: &[u8]) -> Option<Vec<Args>> {
         let record = GatewayRecord::render(announcement).ok()?;
         Some(vec![self.cache_record(&record).1, self.event(&record)])
     }
 }
 
-fn words<const N: usize>(words: [&str; N]) -> Command {
-    words.map(|word| word.as_bytes().to_vec()).to_vec()
+fn command<const N: usize>(words: [&str; N]) -> Args {
+    let mut command = Args::with_capacity(ROOM.0, ROOM.1);
+    command.extend(words);
+    command
 }
