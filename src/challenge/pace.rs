@@ -29,8 +29,8 @@ impl Pace {
         Self { assumed, recent: Mutex::default() }
     }
 
-    /// Remembers a delivery that has just succeeded. Returns when the timer next ticks, which it does every millisecond:
-    /// those that only wait are woken by it, always a little late and on a busy machine by milliseconds, and would be
+    /// Remembers a delivery that has just succeeded. Returns when the timer next wakes somebody, within a millisecond or
+    /// so: those that only wait are woken by it, always a little late and on a busy machine by milliseconds, and would be
     /// known by that.
     pub(super) async fn set(&self, started: Instant) {
         let took = started.elapsed();

@@ -97,8 +97,10 @@ impl Store {
         let mut found = self.engine.get(&items).await?;
         let [item, address] = &items;
         // A server that others have replaced knows nothing of challenges made since.
-        if matches!(found.first(), Some(None)) && self.engine.get_lasting(item).await?.is_some() {
-            found = self.engine.get(&items).await?;
+        if matches!(found.first(), Some(None))
+            && let Some(bytes) = self.engine.get_lasting(item).await?
+        {
+            found = vec![Some(bytes), self.engine.get_lasting(address).await?];
         }
         let mut found = found.into_iter();
         let (Some(Some(bytes)), address_bytes) = (found.next(), found.next().flatten()) else {
@@ -275,4 +277,39 @@ fn address_item(place: &Place) -> Item {
 
 fn used_item(place: &Place, code: &MailedCode) -> Item {
     Collection::new(place.shard, format!("m:{}", id::encode(&code.mail))).item("m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::World,
+        challenge::model::Lane,
+        engine::{Shard, behind::Behind, embedded::Embedded},
+    };
+
+    #[tokio::test]
+    async fn a_server_that_others_have_replaced_denies_no_challenge() {
+        let (dir, now) = (tempfile::tempdir().unwrap(), World::system().now());
+        let engine: Arc<dyn Engine> = Embedded::open(dir.path(), World::system()).unwrap();
+        let store = Store { engine: engine.clone() };
+        let behind = Store { engine: Arc::new(Behind(engine)) };
+        let place = Place { shard: Shard::from_index(5).unwrap(), key: id::encode(&[9; 10]) };
+        let id = ChallengeId::new(&place, [7; 16]);
+        let challenge = Challenge {
+            email: "pilot@example.com".into(),
+            lane: Lane::Other,
+            code: MailedCode { mail: [1; 16], hash: [2; 32] },
+            expires_at: now.after(Duration::from_mins(5)),
+            wrong_codes: 0,
+            used: None,
+        };
+        let read = store.address(&place, now).await.unwrap();
+        assert!(behind.find(&id, now).await.unwrap().is_none());
+        let mut address = read.value.clone();
+        address.lane_mut(Lane::Other).count_wrong_code(now);
+        store.start(&id, &challenge, (&read, address.clone()), now).await.unwrap().unwrap();
+        let found = behind.find(&id, now).await.unwrap().expect("it is known");
+        assert_eq!((found.challenge.value, found.address.value), (challenge, address));
+    }
 }

@@ -4,6 +4,8 @@
 //! or not at all. Domain rules are written once, in Rust, over this trait; a backend knows none of them. Start with
 //! [`Engine`] and [`Commit`]; `tests/engines/` says what every backend must do.
 
+#[cfg(test)]
+pub(crate) mod behind;
 mod commit;
 pub mod embedded;
 mod keys;

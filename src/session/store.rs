@@ -269,3 +269,32 @@ pub(super) fn id_of(place: &Place, item: &Item) -> Result<SessionId, Unavailable
         .map_err(|_| Unavailable::new("store", format!("a strange name in {}", item.collection.name)))?;
     Ok(SessionId { place: place.clone(), suffix })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{Cause, DeviceKey, World, id},
+        engine::{Shard, behind::Behind, embedded::Embedded},
+    };
+
+    #[tokio::test]
+    async fn a_server_that_others_have_replaced_denies_no_session() {
+        let (dir, now) = (tempfile::tempdir().unwrap(), World::system().now());
+        let engine: Arc<dyn Engine> = Embedded::open(dir.path(), World::system()).unwrap();
+        let retention = Duration::from_hours(1);
+        let store = Store { engine: engine.clone(), retention };
+        let behind = Store { engine: Arc::new(Behind(engine)), retention };
+        let place = Place { shard: Shard::from_index(5).unwrap(), key: id::encode(&[9; 10]) };
+        let key = DeviceKey::parse("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=").unwrap();
+        let id = SessionId { place, suffix: [7; 16] };
+        let session =
+            Session { id: id.clone(), user_id: "user".into(), key, created_at: now, revocation: None };
+        assert!(matches!(behind.find(&id, now).await.unwrap(), Found::Nothing));
+        store.open(&session, None).await.unwrap();
+        let Found::Active(kept) = behind.find(&id, now).await.unwrap() else { panic!("it is active") };
+        let revocation = Revocation { at: now, cause: Cause::system("test") };
+        store.revoke(&[kept], &revocation, None).await.unwrap().unwrap();
+        assert!(matches!(behind.find(&id, now).await.unwrap(), Found::Revoked(_)));
+    }
+}

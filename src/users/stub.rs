@@ -57,6 +57,15 @@ impl Directory {
         Ok(Found { item, bytes })
     }
 
+    /// The record of the user whom `place` is named after; nothing where there is none, for good.
+    async fn find_user(&self, place: &Place) -> Result<Option<Found>, Unavailable> {
+        let mut found = self.find(place).await?;
+        if found.person()?.user_id.is_none() {
+            found = self.find_lasting(place).await?;
+        }
+        Ok(found.person()?.user_id.is_some().then_some(found))
+    }
+
     /// Changes the record, unless it has changed since it was read: then nothing, and the record as it is now.
     async fn save(&self, found: Found, change: Change<'_>) -> Result<Option<Found>, Unavailable> {
         let mut commit = Commit::on(found.item.collection.shard);
@@ -133,7 +142,7 @@ impl Users for Directory {
 
     async fn exists(&self, user_id: &str) -> Result<bool, Unavailable> {
         match place_of_user(user_id) {
-            Some(place) => Ok(self.find_lasting(&place).await?.person()?.user_id.is_some()),
+            Some(place) => Ok(self.find_user(&place).await?.is_some()),
             None => Ok(false),
         }
     }
@@ -143,10 +152,7 @@ impl Users for Directory {
             Subject::Email(email) => self.find(&self.place_of(email).await?).await?,
             Subject::UserId(user_id) => {
                 let Some(place) = place_of_user(user_id) else { return Ok(Block::Unknown) };
-                let found = self.find_lasting(&place).await?;
-                if found.person()?.user_id.is_none() {
-                    return Ok(Block::Unknown);
-                }
+                let Some(found) = self.find_user(&place).await? else { return Ok(Block::Unknown) };
                 found
             }
         };

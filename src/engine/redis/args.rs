@@ -4,7 +4,7 @@
 use redis::{RedisWrite, ToRedisArgs};
 
 /// Words, in order. Any bytes are a word.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[derive(Default)]
 pub struct Args {
     bytes: Vec<u8>,
     /// Where each word ends.
@@ -40,15 +40,8 @@ impl Args {
     }
 
     /// How many.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.ends.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
     }
 
     /// Bytes of all words together.
@@ -92,7 +85,7 @@ mod tests {
         args.push([0, 255]);
         let words: Vec<&[u8]> = args.iter().collect();
         assert_eq!(words, [b"a".as_slice(), b"", b"b c", b"18446744073709551615", &[0, 255]]);
-        assert_eq!((args.len(), args.bytes(), args.is_empty()), (5, 26, false));
+        assert_eq!((args.len(), args.bytes()), (5, 26));
         let mut command = redis::cmd("X");
         command.arg(&args);
         assert_eq!(command.args_iter().count(), 6);

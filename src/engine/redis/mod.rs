@@ -171,7 +171,7 @@ impl Engine for Redis {
     }
 
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
-        self.shards_with("HLEN", |shard| self.names.collection(&Collection::new(shard, name))).await
+        self.shards_with_items(name).await
     }
 
     async fn collections(
@@ -214,7 +214,7 @@ impl Engine for Redis {
     }
 
     async fn backlog(&self) -> Result<Vec<Outbox>, Unavailable> {
-        let shards = self.shards_with("XLEN", |shard| self.names.outbox(shard)).await?;
+        let shards = self.shards_to_tell().await?;
         Ok(shards.into_iter().map(|shard| self.outbox_of(shard)).collect())
     }
 
@@ -247,9 +247,10 @@ impl Redis {
     }
 
     fn list_call(&self, collection: &Collection, from: Option<&Cursor>, limit: usize) -> Call {
-        let (key, mut command) = (self.names.collection(collection), cmd("HSCAN"));
+        let key = self.names.collection(collection);
+        let mut command = Cmd::with_capacity(5, key.len() + 32);
         let start = from.map_or(b"0".as_slice(), |Cursor(cursor)| cursor);
-        command.arg(&key).arg(start).arg("COUNT").arg(limit.max(1));
+        command.arg("HSCAN").arg(&key).arg(start).arg("COUNT").arg(limit.max(1));
         Call::command(key, command)
     }
 }

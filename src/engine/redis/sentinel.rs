@@ -59,7 +59,7 @@ enum Word {
 
 #[derive(Clone)]
 enum Named {
-    /// Nobody has been asked yet.
+    /// Not all have been heard yet.
     Soon,
     /// This is the master.
     Master(ConnectionAddr),
@@ -112,7 +112,7 @@ async fn keep_asking_all(settings: Arc<Settings>, named: watch::Sender<Named>) {
             if let Some(last) = words.get_mut(at) {
                 *last = word;
             }
-            named.send_if_modified(|named| judge(&words, named));
+            named.send_if_modified(|named| judge(&mut words, named));
         };
         keep_asking(&settings, sentinel, tell)
     });
@@ -120,8 +120,10 @@ async fn keep_asking_all(settings: Arc<Settings>, named: watch::Sender<Named>) {
 }
 
 /// Whether `named` changes by what the sentinels said last. A master once named stays so until another is.
-fn judge(words: &[Word], named: &mut Named) -> bool {
-    if matches!(named, Named::Soon) && words.iter().any(|word| matches!(word, Word::None)) {
+fn judge(words: &mut [Word], named: &mut Named) -> bool {
+    let known = matches!(named, Named::Master(_));
+    // The first to answer may know less than the others.
+    if !known && words.iter().any(|word| matches!(word, Word::None)) {
         return false;
     }
     let newest = words.iter().filter_map(|word| match word {
@@ -135,19 +137,20 @@ fn judge(words: &[Word], named: &mut Named) -> bool {
         }
         return news;
     }
+    if known {
+        return false;
+    }
     let mut causes = String::new();
     for word in words {
-        match word {
+        if let Word::Silent(cause) = word {
             // Writing to a string cannot fail.
-            Word::Silent(cause) => drop(write!(causes, "; {cause}")),
-            Word::None | Word::Master(..) => return false,
+            let _ = write!(causes, "; {cause}");
         }
+        // All are heard again before one is believed.
+        *word = Word::None;
     }
-    let never = !matches!(named, Named::Master(_));
-    if never {
-        *named = Named::Nobody(failed(&format!("no sentinel names the master{causes}")));
-    }
-    never
+    *named = Named::Nobody(failed(&format!("no sentinel names the master{causes}")));
+    true
 }
 
 /// Asks one sentinel again and again.
@@ -195,5 +198,56 @@ async fn ask_until_it_fails(
         tell(Word::Master(epoch, sibling(sentinel, &host, port)));
         *heard = Some(Instant::now());
         sleep(INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn master(epoch: u64, host: &str) -> Word {
+        Word::Master(epoch, ConnectionAddr::Tcp(host.to_owned(), 1))
+    }
+
+    fn silent() -> Word {
+        Word::Silent("away".to_owned())
+    }
+
+    /// Whom the sentinels name after each of `said`: which one says what.
+    fn named(sentinels: usize, said: Vec<(usize, Word)>) -> Vec<String> {
+        let (mut words, mut named) = (vec![Word::None; sentinels], Named::Soon);
+        let say = |(at, word): (usize, Word)| {
+            words[at] = word;
+            judge(&mut words, &mut named);
+            match &named {
+                Named::Soon => "soon".to_owned(),
+                Named::Master(place) => place.to_string(),
+                Named::Nobody(_) => "nobody".to_owned(),
+            }
+        };
+        said.into_iter().map(say).collect()
+    }
+
+    #[test]
+    fn all_are_heard_before_the_first_is_believed_and_then_the_newest() {
+        let said = vec![(0, master(3, "old")), (1, silent()), (2, master(4, "new")), (0, master(5, "newer"))];
+        assert_eq!(named(3, said), ["soon", "soon", "new:1", "newer:1"]);
+        let said = vec![(0, master(4, "new")), (1, silent()), (0, silent()), (1, master(3, "old"))];
+        assert_eq!(named(2, said), ["soon", "new:1", "new:1", "old:1"], "the word of the silent is over");
+    }
+
+    #[test]
+    fn after_a_time_without_any_all_are_heard_again() {
+        let said = vec![(0, silent()), (1, silent()), (0, master(3, "old")), (1, master(4, "new"))];
+        assert_eq!(named(2, said), ["soon", "nobody", "nobody", "new:1"]);
+        let said = vec![
+            (0, silent()),
+            (1, silent()),
+            (1, silent()),
+            (0, silent()),
+            (0, master(3, "only")),
+            (1, silent()),
+        ];
+        assert_eq!(named(2, said), ["soon", "nobody", "nobody", "nobody", "nobody", "only:1"]);
     }
 }

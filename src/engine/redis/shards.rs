@@ -1,23 +1,33 @@
-//! Which shards have something under a key of theirs: what the service asks several times a second, mostly to hear that
-//! none has.
+//! Which shards have something to be done: what the service asks several times a second, mostly to hear that none has.
 
 use redis::Cmd;
 
 use super::{Call, Redis, Way};
-use crate::{base::Unavailable, engine::Shard};
+use crate::{
+    base::Unavailable,
+    engine::{Collection, Shard},
+};
 
 impl Redis {
-    /// Asks `verb` of one key per shard, and names the shards where the answer is not zero. Servers that do not answer
-    /// are passed over, as long as one does: this is asked again and again.
-    pub(super) async fn shards_with(
-        &self,
-        verb: &str,
-        key: impl Fn(Shard) -> String,
-    ) -> Result<Vec<Shard>, Unavailable> {
+    /// The shards in which a collection of this name has items.
+    pub(super) async fn shards_with_items(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
+        let key = |shard| self.names.collection(&Collection::new(shard, name));
         let keys: Vec<String> = Shard::all().map(key).collect();
         if self.has_none(&keys).await? {
             return Ok(Vec::new());
         }
+        self.shards_with("HLEN", &keys).await
+    }
+
+    /// The shards whose outboxes have entries. (That there is a stream says nothing: it stays when it is empty.)
+    pub(super) async fn shards_to_tell(&self) -> Result<Vec<Shard>, Unavailable> {
+        let keys: Vec<String> = Shard::all().map(|shard| self.names.outbox(shard)).collect();
+        self.shards_with("XLEN", &keys).await
+    }
+
+    /// Asks `verb` of each shard's key, and names the shards where the answer is not zero. Servers that do not answer
+    /// are passed over, as long as one does: this is asked again and again.
+    async fn shards_with(&self, verb: &str, keys: &[String]) -> Result<Vec<Shard>, Unavailable> {
         let sizes = keys.iter().map(|key| Call::command(key, of_key(verb, key))).collect();
         let sizes: Vec<Option<u64>> = self.servers.read_what_answers(Way::Slow, sizes).await?;
         Ok(Shard::all()
