@@ -62,6 +62,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -76,5 +78,12 @@ mod tests {
         }
         let drawn: Vec<u128> = (0..2000).map(|_| pace.pick(&world).as_millis()).collect();
         assert_eq!((drawn.iter().min(), drawn.iter().max()), (Some(&36), Some(&99)));
+    }
+
+    #[tokio::test]
+    async fn a_delivery_that_is_over_still_waits_for_the_timer_but_for_stub_mail() {
+        let pace = Pace::new(Duration::from_millis(7));
+        assert!(pace.set(Instant::now()).now_or_never().is_none(), "whoever only waits is woken by it, too");
+        assert!(Pace::new(Duration::ZERO).set(Instant::now()).now_or_never().is_some());
     }
 }

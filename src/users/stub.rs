@@ -168,3 +168,29 @@ fn person_item(place: &Place) -> Item {
 fn place_of_user(user_id: &str) -> Option<Place> {
     Place::split(user_id).filter(|(_, rest)| rest.is_empty()).map(|(place, _)| place)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::World,
+        engine::{behind::Behind, embedded::Embedded},
+    };
+
+    #[tokio::test]
+    async fn a_server_that_others_have_replaced_denies_no_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine: Arc<dyn Engine> = Embedded::open(dir.path(), World::system()).unwrap();
+        let keys = Arc::new(Keys::new(engine.clone(), World::system()));
+        let directory = Directory::new(engine.clone(), keys.clone());
+        let behind = Directory::new(Arc::new(Behind(engine)), keys);
+        let email = Email::parse("pilot@example.com").unwrap();
+        let Admission::Admitted(user_id) = directory.ensure(&email).await.unwrap() else {
+            panic!("nobody has blocked him")
+        };
+        assert!(behind.exists(&user_id).await.unwrap());
+        let subject = Subject::UserId(user_id.clone());
+        let block = behind.block(&subject, &Cause::system("test")).await.unwrap();
+        assert!(matches!(block, Block::Blocked(Some(blocked)) if blocked == user_id));
+    }
+}

@@ -22,7 +22,6 @@ mod script;
 mod sentinel;
 mod servers;
 mod settings;
-mod shards;
 mod slots;
 mod survey;
 mod tls;
@@ -51,7 +50,6 @@ use super::{
 };
 use crate::base::Unavailable;
 use keys::KeyNames;
-use shards::of_key;
 
 /// A Redis that keeps our data.
 pub struct Redis {
@@ -92,6 +90,26 @@ impl Redis {
     #[must_use]
     pub fn eviction(&self) -> EvictionWatch {
         EvictionWatch::new(self.servers.clone(), "store")
+    }
+
+    /// Asks `verb` of one key per shard, and names the shards where the answer is not zero. Servers that do not answer
+    /// are passed over, as long as one does: this is asked again and again.
+    async fn shards_with(
+        &self,
+        verb: &str,
+        key: impl Fn(Shard) -> String,
+    ) -> Result<Vec<Shard>, Unavailable> {
+        let size = |shard| {
+            let key = key(shard);
+            Call::command(&key, of_key(verb, &key))
+        };
+        let sizes: Vec<Option<u64>> =
+            self.servers.read_what_answers(Way::Slow, Shard::all().map(size).collect()).await?;
+        Ok(Shard::all()
+            .zip(sizes)
+            .filter(|(_, size)| size.is_some_and(|size| size > 0))
+            .map(|(shard, _)| shard)
+            .collect())
     }
 }
 
@@ -171,7 +189,7 @@ impl Engine for Redis {
     }
 
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
-        self.shards_with_items(name).await
+        self.shards_with("HLEN", |shard| self.names.collection(&Collection::new(shard, name))).await
     }
 
     async fn collections(
@@ -214,7 +232,7 @@ impl Engine for Redis {
     }
 
     async fn backlog(&self) -> Result<Vec<Outbox>, Unavailable> {
-        let shards = self.shards_to_tell().await?;
+        let shards = self.shards_with("XLEN", |shard| self.names.outbox(shard)).await?;
         Ok(shards.into_iter().map(|shard| self.outbox_of(shard)).collect())
     }
 
@@ -253,6 +271,13 @@ impl Redis {
         command.arg("HSCAN").arg(&key).arg(start).arg("COUNT").arg(limit.max(1));
         Call::command(key, command)
     }
+}
+
+/// The command that asks `verb` of `key`.
+fn of_key(verb: &str, key: &str) -> Cmd {
+    let mut command = Cmd::with_capacity(2, verb.len() + key.len());
+    command.arg(verb).arg(key);
+    command
 }
 
 /// What `HSCAN` answered.

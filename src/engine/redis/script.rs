@@ -31,7 +31,8 @@ impl Script {
 
 fn call(verb: &str, script: &str, keys: &Args, args: &Args) -> Cmd {
     let words = 3 + keys.len() + args.len();
-    let bytes = verb.len() + script.len() + keys.bytes() + args.bytes() + "100".len();
+    // And four for the number of keys.
+    let bytes = verb.len() + script.len() + keys.bytes() + args.bytes() + 4;
     let mut command = Cmd::with_capacity(words, bytes);
     command.arg(verb).arg(script).arg(keys.len()).arg(keys).arg(args);
     command

@@ -3,9 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{
-    ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, cmd, from_redis_value,
-};
+use redis::{FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
 use tokio::time::Instant;
 
 use super::{
@@ -23,13 +21,6 @@ use crate::base::Unavailable;
 
 /// How long one who asks whether all is well waits for the last server of a cluster: supervisors wait a second.
 const LONGEST_LOOK: Duration = Duration::from_millis(800);
-
-/// What a server of a cluster says to keys of several slots, and one that has rules about who may ask what.
-const NOT_SERVED: [ErrorKind; 3] = [
-    ErrorKind::Server(ServerErrorKind::CrossSlot),
-    ErrorKind::Server(ServerErrorKind::ClusterDown),
-    ErrorKind::Server(ServerErrorKind::NoPerm),
-];
 
 /// One Redis, however many servers it has.
 pub struct Servers {
@@ -69,18 +60,6 @@ impl Servers {
     pub async fn read<T: FromRedisValue>(&self, way: Way, call: Call) -> Result<T, Unavailable> {
         let answer = self.call(How::Read(way), &Arc::new(call), self.deadline()).await;
         self.said(answer.and_then(|value| Ok(from_redis_value(value)?)))
-    }
-
-    /// As [`Self::read`]; nothing where the server answers that it does not do that with these keys.
-    pub(super) async fn read_if_served<T: FromRedisValue>(
-        &self,
-        way: Way,
-        call: Call,
-    ) -> Result<Option<T>, Unavailable> {
-        match self.call(How::Read(way), &Arc::new(call), self.deadline()).await {
-            Err(error) if NOT_SERVED.contains(&error.kind()) => Ok(None),
-            answer => self.said(answer.and_then(|value| Ok(Some(from_redis_value(value)?)))),
-        }
     }
 
     /// The answers to `calls`, which change nothing.
