@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, handler::Handler, http::HeaderValue, middleware::from_fn_with_state};
+use axum::{Router, http::HeaderValue};
 use ipnet::IpNet;
 use tokio_util::task::TaskTracker;
 
@@ -13,8 +13,8 @@ use super::{
     guard::Guard,
     health::{self, Render},
     measure::{Durations, Refusals},
-    operation::{self, Gate, Operation},
-    routes::{Entry, Kind},
+    operation::{Gate, Operation, Walk},
+    routes::Kind,
 };
 use crate::base::{Generator, World};
 
@@ -110,21 +110,20 @@ impl Edge {
         let guarded = guarded.into_entries().into_iter().map(|entry| (entry, work.clone()));
         let open = open.into_entries().into_iter().map(|entry| (entry, health.clone()));
         let mut router = Router::new();
-        for (Entry { route, kind, handler }, gate) in guarded.chain(open) {
-            let operation = Operation::new(self.clone(), route, kind, gate);
-            let layer = from_fn_with_state(operation, operation::run);
-            let handler = handler.route_layer(layer);
+        for (entry, gate) in guarded.chain(open) {
+            let route = entry.route;
+            let operation = Operation::new(self.clone(), route, entry.kind, gate);
+            let handler = entry.mount(operation);
             // A parameter that is empty is the operation's to judge, and no path of another.
             if let Some(path) = without_parameter(route.path) {
                 router = router.route(&path, handler.clone());
             }
             router = router.route(route.path, handler);
         }
-        let unmatched = Operation::new(self.clone(), UNMATCHED, Kind::Read, work);
-        let layer = from_fn_with_state(unmatched, operation::run);
-        let router = router
-            .fallback((async || Problem::not_found()).layer(layer.clone()))
-            .method_not_allowed_fallback((async || Problem::method_not_allowed()).layer(layer));
+        let operation = Operation::new(self.clone(), UNMATCHED, Kind::Read, work);
+        let not_found = Walk { operation: operation.clone(), handler: async || Problem::not_found() };
+        let not_allowed = Walk { operation, handler: async || Problem::method_not_allowed() };
+        let router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
         let ids = &self.request_ids;
         Surface::new(cors::open(router, origins, ids), list, self.refusals.clone(), ids.clone())
     }

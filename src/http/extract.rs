@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequest, FromRequestParts, MatchedPath, Path as AxumPath, Request},
+    extract::{FromRequest, FromRequestParts, RawPathParams, Request},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
@@ -98,15 +98,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Path {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match AxumPath::<String>::from_request_parts(parts, state).await {
-            Ok(AxumPath(value)) => Ok(Self(value)),
-            Err(_)
-                if parts.extensions.get::<MatchedPath>().is_some_and(|path| !path.as_str().contains('{')) =>
-            {
-                Ok(Self(String::new()))
-            }
-            Err(_) => Err(Problem::invalid_request("the path is not valid UTF-8")),
-        }
+        // One that is empty has a route of its own, which has no parameter.
+        RawPathParams::from_request_parts(parts, state)
+            .await
+            .map(|parameters| {
+                Self(parameters.iter().next().map_or_else(String::new, |(_, value)| value.to_owned()))
+            })
+            .map_err(|_| Problem::invalid_request("the path is not valid UTF-8"))
     }
 }
 

@@ -1,11 +1,11 @@
 //! How long every operation takes and how it ends, as OpenTelemetry's conventions for HTTP servers name it.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Counter, Histogram, Meter},
+    metrics::{BoundHistogram, Counter, Histogram, Meter},
 };
 
 use super::{Problem, Route, problem::ProblemCode};
@@ -41,23 +41,46 @@ impl Durations {
         Self(histogram)
     }
 
-    /// Only static texts and numbers go in, so this allocates nothing, and nothing a caller sends becomes a label.
-    pub(super) fn record(&self, route: Route, end: &End) {
-        let common = [
-            KeyValue::new("http.request.method", end.method),
+    /// Those of one operation.
+    pub(super) fn of(&self, route: Route) -> OfOperation {
+        OfOperation { all: self.0.clone(), route, usual: OnceLock::new() }
+    }
+}
+
+/// How long one operation's requests take.
+pub(super) struct OfOperation {
+    all: Histogram<f64>,
+    route: Route,
+    /// Where requests are counted that went well: most do, and looking it up for each would cost as much as all the rest.
+    usual: OnceLock<BoundHistogram<f64>>,
+}
+
+impl OfOperation {
+    pub(super) fn record(&self, end: &End) {
+        let seconds = end.took.as_secs_f64();
+        if end.is_usual_of(self.route) {
+            self.usual.get_or_init(|| self.all.bind(&end.labels(self.route))).record(seconds);
+        } else {
+            self.all.record(seconds, &end.labels(self.route));
+        }
+    }
+}
+
+impl End {
+    fn is_usual_of(&self, route: Route) -> bool {
+        self.method == route.method && self.status == StatusCode::OK.as_u16() && self.code.is_none()
+    }
+
+    /// Only static texts and numbers: nothing a caller sends becomes a label.
+    fn labels(&self, route: Route) -> Vec<KeyValue> {
+        let mut labels = vec![
+            KeyValue::new("http.request.method", self.method),
             KeyValue::new("http.route", route.path),
             KeyValue::new("authsession.operation", route.operation),
-            KeyValue::new("http.response.status_code", i64::from(end.status)),
+            KeyValue::new("http.response.status_code", i64::from(self.status)),
         ];
-        let seconds = end.took.as_secs_f64();
-        match end.code {
-            None => self.0.record(seconds, &common),
-            Some(ProblemCode(code)) => {
-                let [method, path, operation, status] = common;
-                let error = KeyValue::new("error.type", code);
-                self.0.record(seconds, &[method, path, operation, status, error]);
-            }
-        }
+        labels.extend(self.code.map(|ProblemCode(code)| KeyValue::new("error.type", code)));
+        labels
     }
 }
 
@@ -102,11 +125,11 @@ mod tests {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().unwrap();
         let provider = SdkMeterProvider::builder().with_reader(reader).build();
-        let durations = Durations::on(&provider.meter("test"));
         let route = Route { method: "GET", path: "/a/{b}", operation: "read_a" };
+        let durations = Durations::on(&provider.meter("test")).of(route);
         let took = Duration::from_millis(2);
         for (status, code) in [(200, None), (200, None), (404, Some(ProblemCode("not_found")))] {
-            durations.record(route, &End { method: "GET", status, code, took });
+            durations.record(&End { method: "GET", status, code, took });
         }
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         let counts: Vec<&str> = text

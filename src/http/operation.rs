@@ -5,15 +5,15 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::Request,
+    handler::Handler,
     http::{
         HeaderMap, HeaderName, HeaderValue,
         header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS},
     },
-    middleware::Next,
     response::{IntoResponse, Response},
 };
-use futures_util::{FutureExt as _, StreamExt};
+use futures_util::{FutureExt as _, StreamExt, future::BoxFuture};
 use opentelemetry::{
     Context, global,
     propagation::Extractor,
@@ -28,7 +28,7 @@ use super::{
     capacity::{Capacity, Place},
     client_address,
     guard::Guard,
-    measure::{End, method_label},
+    measure::{End, OfOperation, method_label},
     problem::ProblemCode,
     request_id,
     routes::Kind,
@@ -36,12 +36,30 @@ use super::{
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// A handler at the end of the line. It is a handler itself and no middleware: a request takes no detour through boxed
+/// services on its way.
+#[derive(Clone)]
+pub(super) struct Walk<H> {
+    pub(super) operation: Arc<Operation>,
+    pub(super) handler: H,
+}
+
+impl<T: 'static, S: Send + 'static, H: Handler<T, S>> Handler<T, S> for Walk<H> {
+    type Future = BoxFuture<'static, Response>;
+
+    fn call(self, request: Request, state: S) -> Self::Future {
+        let Self { operation, handler } = self;
+        Box::pin(async move { operation.walk(request, |request| handler.call(request, state)).await })
+    }
+}
+
 /// One operation, and what its requests meet before and after its handler.
 pub(super) struct Operation {
     edge: Arc<Edge>,
     route: Route,
     kind: Kind,
     gate: Gate,
+    durations: OfOperation,
 }
 
 /// Who may come in, and how many at once.
@@ -53,7 +71,32 @@ pub(super) struct Gate {
 
 impl Operation {
     pub(super) fn new(edge: Arc<Edge>, route: Route, kind: Kind, gate: Gate) -> Arc<Self> {
-        Arc::new(Self { edge, route, kind, gate })
+        let durations = edge.durations.of(route);
+        Arc::new(Self { edge, route, kind, gate, durations })
+    }
+
+    /// Walks the line for one request.
+    async fn walk<A>(&self, request: Request, handler: impl FnOnce(Request) -> A) -> Response
+    where
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let started = Instant::now();
+        let request_id = request_id::choose(request.headers(), &self.edge.request_ids);
+        let method = method_label(request.method());
+        let caller = caller(request.headers());
+        let span = self.span(caller.as_ref(), method, &request_id);
+        let answered = async {
+            let mut response = self.answer(request, handler).await;
+            response.headers_mut().insert(request_id::HEADER, request_id);
+            protect(response.headers_mut());
+            self.finish(method, started, &response);
+            response
+        }
+        .instrument(span);
+        match caller {
+            Some(caller) => answered.with_context(caller).await,
+            None => answered.await,
+        }
     }
 
     /// The request's span. Its parent is the caller's, where the caller names one.
@@ -78,8 +121,11 @@ impl Operation {
     }
 
     /// The answer, also where the handler panics or takes too long.
-    async fn answer(&self, request: Request, next: Next) -> Response {
-        let work = AssertUnwindSafe(self.handle(request, next)).catch_unwind();
+    async fn answer<A>(&self, request: Request, handler: impl FnOnce(Request) -> A) -> Response
+    where
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let work = AssertUnwindSafe(self.handle(request, handler)).catch_unwind();
         match timeout(self.edge.request_timeout, work).await {
             Ok(Ok(answer)) => answer.into_response(),
             Ok(Err(_panic)) => Problem::panicked().into_response(),
@@ -90,7 +136,14 @@ impl Operation {
         }
     }
 
-    async fn handle(&self, request: Request, next: Next) -> Result<Response, Problem> {
+    async fn handle<A>(
+        &self,
+        request: Request,
+        handler: impl FnOnce(Request) -> A,
+    ) -> Result<Response, Problem>
+    where
+        A: Future<Output = Response> + Send + 'static,
+    {
         self.gate.guard.admit(request.headers())?;
         let (mut parts, body) = request.into_parts();
         if let Some(peer) = parts.extensions.remove::<Peer>() {
@@ -101,7 +154,7 @@ impl Operation {
         let place = self.gate.capacity.enter().ok_or_else(Problem::busy)?;
         // A drain waits for the answer from here on; not for a client that still sends.
         let _in_flight = self.edge.in_flight.token();
-        let answer = next.run(Request::from_parts(parts, Body::from(bytes)));
+        let answer = handler(Request::from_parts(parts, Body::from(bytes)));
         match self.kind {
             Kind::Read => {
                 let answer = answer.await;
@@ -144,28 +197,7 @@ impl Operation {
         }
         let took = started.elapsed();
         debug!(status, took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered");
-        self.edge.durations.record(self.route, &End { method, status, code, took });
-    }
-}
-
-/// Middleware: walks the line for one request.
-pub(super) async fn run(State(operation): State<Arc<Operation>>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let request_id = request_id::choose(request.headers(), &operation.edge.request_ids);
-    let method = method_label(request.method());
-    let caller = caller(request.headers());
-    let span = operation.span(caller.as_ref(), method, &request_id);
-    let answered = async {
-        let mut response = operation.answer(request, next).await;
-        response.headers_mut().insert(request_id::HEADER, request_id);
-        protect(response.headers_mut());
-        operation.finish(method, started, &response);
-        response
-    }
-    .instrument(span);
-    match caller {
-        Some(caller) => answered.with_context(caller).await,
-        None => answered.await,
+        self.durations.record(&End { method, status, code, took });
     }
 }
 

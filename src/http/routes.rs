@@ -1,10 +1,14 @@
 //! Routes by operation name. The name that stands here is the operationId of `api/*.yaml` (in snake case), the
 //! handler, the use case's file, the span and the metric's label.
 
+use std::sync::Arc;
+
 use axum::{
     handler::Handler,
     routing::{MethodRouter, get, post},
 };
+
+use super::operation::{Operation, Walk};
 
 /// One operation's place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,7 +40,17 @@ pub struct Routes<S = ()> {
 pub(super) struct Entry<S = ()> {
     pub(super) route: Route,
     pub(super) kind: Kind,
-    pub(super) handler: MethodRouter<S>,
+    mount: Mount<S>,
+}
+
+/// Puts an operation's line around its handler, once the line is there.
+type Mount<S> = Box<dyn FnOnce(Arc<Operation>) -> MethodRouter<S> + Send>;
+
+impl Entry {
+    /// The handler, at the end of the line that every request of `operation` walks.
+    pub(super) fn mount(self, operation: Arc<Operation>) -> MethodRouter {
+        (self.mount)(operation)
+    }
 }
 
 impl<S> Default for Routes<S> {
@@ -53,7 +67,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: 'static,
     {
-        self.add(Route { method: "GET", path, operation }, Kind::Read, get(handler))
+        self.add(Route { method: "GET", path, operation }, Kind::Read, |operation| {
+            get(Walk { operation, handler })
+        })
     }
 
     /// Adds an operation that changes something. It goes on to its end even where the client hangs up, so that a
@@ -64,7 +80,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: 'static,
     {
-        self.add(Route { method: "POST", path, operation }, Kind::Change, post(handler))
+        self.add(Route { method: "POST", path, operation }, Kind::Change, |operation| {
+            post(Walk { operation, handler })
+        })
     }
 
     /// Adds an operation whose answer goes on and on. When the service drains, the body ends by itself.
@@ -74,22 +92,28 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: 'static,
     {
-        self.add(Route { method: "GET", path, operation }, Kind::Stream, get(handler))
+        self.add(Route { method: "GET", path, operation }, Kind::Stream, |operation| {
+            get(Walk { operation, handler })
+        })
     }
 
     /// Gives the handlers their state.
     #[must_use]
     pub fn with_state(self, state: S) -> Routes {
-        let give = |Entry { route, kind, handler }: Entry<S>| Entry {
-            route,
-            kind,
-            handler: handler.with_state(state.clone()),
+        let give = |Entry { route, kind, mount }: Entry<S>| {
+            let state = state.clone();
+            Entry { route, kind, mount: Box::new(move |operation| mount(operation).with_state(state)) }
         };
         Routes { entries: self.entries.into_iter().map(give).collect() }
     }
 
-    fn add(mut self, route: Route, kind: Kind, handler: MethodRouter<S>) -> Self {
-        self.entries.push(Entry { route, kind, handler });
+    fn add(
+        mut self,
+        route: Route,
+        kind: Kind,
+        mount: impl FnOnce(Arc<Operation>) -> MethodRouter<S> + Send + 'static,
+    ) -> Self {
+        self.entries.push(Entry { route, kind, mount: Box::new(mount) });
         self
     }
 }

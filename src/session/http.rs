@@ -1,17 +1,17 @@
 //! The internal operations on sessions: parse, call once, encode.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Error, Session, SessionId, Sessions, block_user, revoke_device_session};
 use crate::{
-    base::{Cause, Email},
+    base::{Cause, DeviceKey, Email, Timestamp},
     http::{Json, JsonElements, Object, Path, Problem, Routes, json_list, present},
     users::Subject,
 };
@@ -175,42 +175,47 @@ impl BlockUserRequest {
     }
 }
 
+/// Written as it is read, field by field, without texts in between: lists are long.
 #[derive(Serialize)]
 struct SessionDto<'a> {
-    device_session_id: String,
+    #[serde(serialize_with = "text")]
+    device_session_id: &'a SessionId,
     user_id: &'a str,
-    client_public_key: String,
+    #[serde(serialize_with = "text")]
+    client_public_key: DeviceKey,
     status: &'static str,
-    created_at: String,
-    #[serde(flatten)]
-    revocation: Option<RevocationDto<'a>>,
-}
-
-#[derive(Serialize)]
-struct RevocationDto<'a> {
-    revoked_at: String,
-    revoke_reason_code: &'a str,
-    revoke_actor_type: &'a str,
+    #[serde(serialize_with = "text")]
+    created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoke_reason_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoke_actor_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revoke_actor_id: Option<&'a str>,
 }
 
 impl<'a> SessionDto<'a> {
     fn of(session: &'a Session) -> Self {
+        let revocation = session.revocation.as_ref();
+        let cause = revocation.map(|revocation| &revocation.cause);
         Self {
-            device_session_id: session.id.to_string(),
+            device_session_id: &session.id,
             user_id: &session.user_id,
-            client_public_key: session.key.to_string(),
-            status: if session.revocation.is_some() { "revoked" } else { "active" },
-            created_at: session.created_at.to_string(),
-            revocation: session.revocation.as_ref().map(|revocation| RevocationDto {
-                revoked_at: revocation.at.to_string(),
-                revoke_reason_code: &revocation.cause.reason_code,
-                revoke_actor_type: &revocation.cause.actor_type,
-                revoke_actor_id: revocation.cause.actor_id.as_deref(),
-            }),
+            client_public_key: session.key,
+            status: if revocation.is_some() { "revoked" } else { "active" },
+            created_at: session.created_at,
+            revoked_at: revocation.map(|revocation| revocation.at.to_string()),
+            revoke_reason_code: cause.map(|cause| cause.reason_code.as_str()),
+            revoke_actor_type: cause.map(|cause| cause.actor_type.as_str()),
+            revoke_actor_id: cause.and_then(|cause| cause.actor_id.as_deref()),
         }
     }
+}
+
+fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 #[derive(Serialize)]

@@ -1,17 +1,19 @@
 //! The open file. After a failed write redb refuses everything until the file is opened anew: the writer does that
 //! once the cause (a full disk, say) may be gone, while readers get errors.
+//!
+//! Readers share a snapshot until something is written: to make one takes longer than to read from it.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase};
+use redb::{Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
-use super::tables::{MARKS, Tables};
+use super::tables::{ITEMS, ItemKey, MARKS, Tables};
 
 const FILE: &str = "authsession.redb";
 /// What redb may keep in memory; the operating system caches the file besides.
@@ -31,7 +33,19 @@ pub enum OpenError {
 /// The file, open unless the last attempt to open it failed.
 pub(super) struct Disk {
     path: PathBuf,
-    database: RwLock<Option<Database>>,
+    open: RwLock<Option<Open>>,
+}
+
+struct Open {
+    /// Of the newest state, if anybody has read since that was written.
+    snapshot: RwLock<Option<Arc<Snapshot>>>,
+    database: Database,
+}
+
+/// The file as it is between two writes.
+pub(super) struct Snapshot {
+    pub(super) items: ReadOnlyTable<ItemKey, &'static [u8]>,
+    pub(super) all: ReadTransaction,
 }
 
 impl Disk {
@@ -40,37 +54,62 @@ impl Disk {
         let path = dir.join(FILE);
         let unusable = |error: redb::Error| OpenError::Unusable(path.clone(), error);
         prepare(dir, &path).map_err(|error| unusable(error.into()))?;
-        let database = match open(&path) {
+        let open = match open(&path) {
             Err(redb::Error::DatabaseAlreadyOpen) => return Err(OpenError::InUse(path)),
             other => other.map_err(unusable)?,
         };
-        Ok(Self { path, database: RwLock::new(Some(database)) })
+        Ok(Self { path, open: RwLock::new(Some(open)) })
     }
 
     /// Opens the file anew, once the last reader is done with the old one.
     pub(super) fn reopen(&self) -> Result<(), redb::Error> {
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.open.write().unwrap_or_else(PoisonError::into_inner);
         // First the old one gives up its lock.
-        *database = None;
-        *database = Some(open(&self.path)?);
+        *kept = None;
+        *kept = Some(open(&self.path)?);
         Ok(())
     }
 
     /// What `look` sees in one snapshot.
     pub(super) fn read<T>(
         &self,
-        look: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+        look: impl FnOnce(&Snapshot) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
-        self.with(|database| look(&database.begin_read()?))
+        self.opened(|open| look(&*open.snapshot()?))
     }
 
-    /// Runs `job` on the open database.
-    pub(super) fn with<T>(
+    /// Runs `job` on the open database. Whoever reads from then on sees what it wrote.
+    pub(super) fn write<T>(
         &self,
         job: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        job(database.as_ref().ok_or(redb::Error::DatabaseClosed)?)
+        self.opened(|open| {
+            let outcome = job(&open.database);
+            open.snapshot.write().unwrap_or_else(PoisonError::into_inner).take();
+            outcome
+        })
+    }
+
+    fn opened<T>(&self, job: impl FnOnce(&Open) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        job(open.as_ref().ok_or(redb::Error::DatabaseClosed)?)
+    }
+}
+
+impl Open {
+    fn snapshot(&self) -> Result<Arc<Snapshot>, redb::Error> {
+        if let Some(snapshot) = &*self.snapshot.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(snapshot.clone());
+        }
+        // Made under the lock: what is written meanwhile takes it away again.
+        let mut kept = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(snapshot) = &*kept {
+            return Ok(snapshot.clone());
+        }
+        let all = self.database.begin_read()?;
+        let snapshot = Arc::new(Snapshot { items: all.open_table(ITEMS)?, all });
+        *kept = Some(snapshot.clone());
+        Ok(snapshot)
     }
 }
 
@@ -86,7 +125,7 @@ fn prepare(dir: &Path, path: &Path) -> io::Result<()> {
 
 /// After a crash redb walks the whole file once: 0.3 s for a million items. Its `quick_repair` would make that 0.2 s,
 /// for a second sync in every commit (measured: 1.4 times as long). Commits are many, crashes are few.
-fn open(path: &Path) -> Result<Database, redb::Error> {
+fn open(path: &Path) -> Result<Open, redb::Error> {
     let create = || -> Result<Database, DatabaseError> {
         Database::builder()
             .set_cache_size(CACHE_BYTES)
@@ -99,5 +138,5 @@ fn open(path: &Path) -> Result<Database, redb::Error> {
         Tables::open(&transaction)?;
         transaction.commit()?;
     }
-    Ok(database)
+    Ok(Open { snapshot: RwLock::new(None), database })
 }

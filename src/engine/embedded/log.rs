@@ -15,20 +15,20 @@ use crate::{
 #[async_trait]
 impl EventLog for Embedded {
     async fn history(&self, after: Position, limit: usize) -> Result<History, Unavailable> {
-        self.read(|transaction| {
-            let marks = transaction.open_table(MARKS)?;
+        self.read(|snapshot| {
+            let marks = snapshot.all.open_table(MARKS)?;
             let known = mark(&marks, FLOOR)?..=mark(&marks, END)?;
             if after != Position::START && !known.contains(&after) {
                 return Ok(History::Expired);
             }
             let (ms, sequence) = key_of(after);
-            let outbox = transaction.open_table(OUTBOX)?;
+            let outbox = snapshot.all.open_table(OUTBOX)?;
             Ok(History::Entries(entries(&outbox, (ms, sequence.saturating_add(1)), limit)?))
         })
     }
 
     async fn end(&self) -> Result<Position, Unavailable> {
-        self.read(|transaction| Ok(mark(&transaction.open_table(MARKS)?, END)?))
+        self.read(|snapshot| Ok(mark(&snapshot.all.open_table(MARKS)?, END)?))
     }
 
     async fn grown(&self, position: Position) {

@@ -18,15 +18,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use redb::ReadTransaction;
 use tokio::{
     sync::{oneshot, watch},
     time::timeout,
 };
 
-use disk::Disk;
 pub use disk::OpenError;
-use tables::{ITEMS, OUTBOX, behind, count_of, entries, keys_of, value_of};
+use disk::{Disk, Snapshot};
+use tables::{OUTBOX, behind, count_of, entries, keys_of, value_of};
 use writer::{Job, Work, Writer};
 
 use super::{
@@ -71,10 +70,7 @@ impl Embedded {
         }
     }
 
-    fn read<T>(
-        &self,
-        look: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
-    ) -> Result<T, Unavailable> {
+    fn read<T>(&self, look: impl FnOnce(&Snapshot) -> Result<T, redb::Error>) -> Result<T, Unavailable> {
         self.disk.read(look).map_err(|error| Unavailable::new("store", error))
     }
 }
@@ -91,10 +87,7 @@ impl Drop for Embedded {
 #[async_trait]
 impl Engine for Embedded {
     async fn get(&self, items: &[Item]) -> Result<Vec<Option<Vec<u8>>>, Unavailable> {
-        self.read(|transaction| {
-            let table = transaction.open_table(ITEMS)?;
-            items.iter().map(|item| Ok(value_of(&table, item)?)).collect()
-        })
+        self.read(|snapshot| items.iter().map(|item| Ok(value_of(&snapshot.items, item)?)).collect())
     }
 
     async fn list(
@@ -103,17 +96,17 @@ impl Engine for Embedded {
         from: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, Unavailable> {
-        self.read(|transaction| page(transaction, collection, from, limit.max(1)))
+        self.read(|snapshot| page(snapshot, collection, from, limit.max(1)))
     }
 
     async fn first_pages(&self, collections: &[Collection], limit: usize) -> Result<Vec<Page>, Unavailable> {
-        self.read(|transaction| {
-            collections.iter().map(|collection| page(transaction, collection, None, limit.max(1))).collect()
+        self.read(|snapshot| {
+            collections.iter().map(|collection| page(snapshot, collection, None, limit.max(1))).collect()
         })
     }
 
     async fn count(&self, collection: &Collection) -> Result<u64, Unavailable> {
-        self.read(|transaction| Ok(count_of(&transaction.open_table(ITEMS)?, collection, u64::MAX)?))
+        self.read(|snapshot| Ok(count_of(&snapshot.items, collection, u64::MAX)?))
     }
 
     async fn commit(&self, commit: Commit) -> Result<Verdict, Unavailable> {
@@ -121,11 +114,10 @@ impl Engine for Embedded {
     }
 
     async fn populated(&self, name: &str) -> Result<Vec<Shard>, Unavailable> {
-        self.read(|transaction| {
-            let table = transaction.open_table(ITEMS)?;
+        self.read(|snapshot| {
             let mut shards = Vec::new();
             for shard in Shard::all() {
-                if count_of(&table, &Collection::new(shard, name), 1)? > 0 {
+                if count_of(&snapshot.items, &Collection::new(shard, name), 1)? > 0 {
                     shards.push(shard);
                 }
             }
@@ -140,7 +132,7 @@ impl Engine for Embedded {
         limit: usize,
     ) -> Result<Collections, Unavailable> {
         let start = walk::Start::at(from)?;
-        self.read(|transaction| walk::collections(transaction, prefix, &start, limit.max(1)))
+        self.read(|snapshot| walk::collections(&snapshot.items, prefix, &start, limit.max(1)))
     }
 
     fn outbox_of(&self, _shard: Shard) -> Outbox {
@@ -149,7 +141,7 @@ impl Engine for Embedded {
 
     async fn pending(&self, outbox: Outbox, limit: usize) -> Result<Vec<Entry>, Unavailable> {
         let limit = if outbox == OUTBOX_OF_ALL { limit } else { 0 };
-        self.read(|transaction| Ok(entries(&transaction.open_table(OUTBOX)?, (0, 0), limit)?))
+        self.read(|snapshot| Ok(entries(&snapshot.all.open_table(OUTBOX)?, (0, 0), limit)?))
     }
 
     async fn trim(&self, outbox: Outbox, through: Position) -> Result<(), Unavailable> {
@@ -170,12 +162,11 @@ impl Engine for Embedded {
 }
 
 fn page(
-    transaction: &ReadTransaction,
+    snapshot: &Snapshot,
     collection: &Collection,
     from: Option<&Cursor>,
     limit: usize,
 ) -> Result<Page, redb::Error> {
-    let table = transaction.open_table(ITEMS)?;
     let behind = behind(collection);
     let all = keys_of(collection, &behind);
     let start = match from {
@@ -185,7 +176,7 @@ fn page(
         None => Bound::Included(all.start),
     };
     let mut page = Page::default();
-    for entry in table.range::<(u16, &str, &[u8])>((start, Bound::Excluded(all.end)))? {
+    for entry in snapshot.items.range::<(u16, &str, &[u8])>((start, Bound::Excluded(all.end)))? {
         if page.items.len() == limit {
             page.next = page.items.last().map(|(last, _)| Cursor(last.clone()));
             break;

@@ -1,9 +1,9 @@
 //! A walk through the names of collections, in the order in which they lie in the file. It jumps from one to the next
 //! and reads no items.
 
-use redb::{ReadOnlyTable, ReadTransaction};
+use redb::ReadOnlyTable;
 
-use super::tables::{ITEMS, ItemKey, behind};
+use super::tables::{ItemKey, behind};
 use crate::{
     base::Unavailable,
     engine::{Collection, Collections, Cursor, Shard},
@@ -29,16 +29,15 @@ impl<'a> Start<'a> {
 
 /// A page of the walk for names that start with `prefix`.
 pub(super) fn collections(
-    transaction: &ReadTransaction,
+    items: &ReadOnlyTable<ItemKey, &'static [u8]>,
     prefix: &str,
     start: &Start<'_>,
     limit: usize,
 ) -> Result<Collections, redb::Error> {
-    let items = transaction.open_table(ITEMS)?;
     let mut page = Collections::default();
     let mut after = start.after.map(str::to_owned);
     for shard in (start.shard..Shard::COUNT).filter_map(Shard::from_index) {
-        while let Some(collection) = next(&items, shard, prefix, after.as_deref())? {
+        while let Some(collection) = next(items, shard, prefix, after.as_deref())? {
             if page.found.len() == limit {
                 page.next = page.found.last().map(cursor);
                 return Ok(page);

@@ -80,7 +80,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Goes on from where the file ends.
     pub(super) fn new(disk: Arc<Disk>, world: World) -> Result<Self, redb::Error> {
-        let end = disk.read(|transaction| Ok(mark(&transaction.open_table(MARKS)?, END)?))?;
+        let end = disk.read(|snapshot| Ok(mark(&snapshot.all.open_table(MARKS)?, END)?))?;
         let grown = watch::Sender::new(end);
         Ok(Self {
             disk,
@@ -189,7 +189,7 @@ impl Writer {
     fn purge(&mut self) {
         let now = self.world.now();
         let due =
-            self.disk.read(|transaction| Ok(housekeeping::first_due(&transaction.open_table(DUE)?, now)?));
+            self.disk.read(|snapshot| Ok(housekeeping::first_due(&snapshot.all.open_table(DUE)?, now)?));
         let more = match due {
             Ok(None) | Err(_) => ControlFlow::Break(()),
             Ok(Some(_)) => self
@@ -205,7 +205,7 @@ impl Writer {
     /// has forgotten what was thrown away meanwhile, too.
     fn redo(&mut self) -> Result<(), redb::Error> {
         let (now, end) = (self.world.now(), &mut self.end);
-        self.disk.with(|database| {
+        self.disk.write(|database| {
             let transaction = database.begin_write()?;
             {
                 let mut tables = Tables::open(&transaction)?;
@@ -229,7 +229,7 @@ impl Writer {
             disk.reopen()?;
             self.redo()?;
         }
-        let outcome = disk.with(|database| {
+        let outcome = disk.write(|database| {
             let mut transaction = database.begin_write()?;
             let (change, outcome) = job(self, &mut Tables::open(&transaction)?)?;
             end(&mut transaction, change)?;
@@ -267,10 +267,7 @@ fn finish(transaction: WriteTransaction, change: Change) -> Result<(), redb::Err
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{
-        Collection, Item, Shard,
-        embedded::tables::{ITEMS, value_of},
-    };
+    use crate::engine::{Collection, Item, Shard, embedded::tables::value_of};
 
     fn put(item: &Item, value: &[u8]) -> Commit {
         let mut commit = Commit::on(item.collection.shard);
@@ -293,7 +290,7 @@ mod tests {
         writer.provisional.push(anew);
         writer.healthy = false;
         writer.keep();
-        let value = disk.read(|transaction| Ok(value_of(&transaction.open_table(ITEMS)?, &item)?)).unwrap();
+        let value = disk.read(|snapshot| Ok(value_of(&snapshot.items, &item)?)).unwrap();
         assert_eq!(value.as_deref(), Some(&b"new"[..]));
     }
 }
