@@ -13,6 +13,7 @@ mod record;
 mod send_email_code;
 mod settings;
 mod store;
+mod ticks;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
