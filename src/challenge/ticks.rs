@@ -10,8 +10,8 @@ use std::{
 use rustix::{
     io::{self, read},
     time::{
-        ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-        timerfd_create, timerfd_settime,
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
     },
 };
 use tokio::{
@@ -26,11 +26,14 @@ const TICK: Duration = Duration::from_micros(250);
 /// late by a millisecond or two.
 const NEAR: Duration = Duration::from_millis(3);
 
-/// Ticks of one clock. It stands still while nobody waits.
-#[derive(Default)]
-pub(super) struct Ticks(OnceLock<io::Result<Timer>>);
+/// Ticks of one clock, which stands still while nobody waits.
+pub(super) struct Ticks {
+    /// The first.
+    epoch: Instant,
+    timer: OnceLock<io::Result<Timer>>,
+}
 
-/// The kernel's timer, as long as anybody waits for it.
+/// The kernel's timer, running as long as anybody waits for it.
 struct Timer {
     fd: AsyncFd<OwnedFd>,
     waiting: Mutex<usize>,
@@ -40,21 +43,30 @@ struct Timer {
 struct Waiting<'a>(&'a Timer);
 
 impl Ticks {
+    pub(super) fn new() -> Self {
+        Self { epoch: Instant::now(), timer: OnceLock::new() }
+    }
+
     /// Returns at the first tick after `moment`; at the next one where `moment` has passed.
     pub(super) async fn after(&self, moment: Instant) {
-        let left = moment.saturating_duration_since(Instant::now());
-        let tick = next_after(now() + left);
-        if left > NEAR {
-            sleep_until(moment - NEAR).await;
+        let tick = self.next_after(moment.max(Instant::now()));
+        if tick - Instant::now() > NEAR {
+            sleep_until(tick - NEAR).await;
         }
-        let waited = match self.0.get_or_init(Timer::open) {
-            Ok(timer) => timer.wait(tick).await,
+        let waited = match self.timer.get_or_init(Timer::open) {
+            Ok(timer) => timer.wait(tick, self.next_after(Instant::now())).await,
             Err(error) => Err(*error),
         };
         if waited.is_err() {
             // A system without such timers, or with none left: the runtime's, then.
-            sleep_until(moment.max(Instant::now())).await;
+            sleep_until(tick).await;
         }
+    }
+
+    fn next_after(&self, moment: Instant) -> Instant {
+        let ticks = (moment - self.epoch).as_nanos() / TICK.as_nanos() + 1;
+        // Good for five centuries of one process.
+        self.epoch + Duration::from_nanos((ticks * TICK.as_nanos()).try_into().unwrap_or(u64::MAX))
     }
 }
 
@@ -69,9 +81,10 @@ impl Timer {
         Ok(Self { fd, waiting: Mutex::default() })
     }
 
-    async fn wait(&self, tick: Duration) -> io::Result<()> {
-        let _waiting = self.enter()?;
-        while now() < tick {
+    /// Returns at `tick`. Where nobody else waits, the timer starts, with the tick that is `next`.
+    async fn wait(&self, tick: Instant, next: Instant) -> io::Result<()> {
+        let _waiting = self.enter(next)?;
+        while Instant::now() < tick {
             let mut ready = self.fd.readable().await.map_err(|_| io::Errno::IO)?;
             // How many ticks it tells does not matter, the clock does; and somebody else may have heard it first.
             let _ = ready.try_io(|fd| Ok(read(fd, &mut [0; 8])?));
@@ -79,10 +92,12 @@ impl Timer {
         Ok(())
     }
 
-    fn enter(&self) -> io::Result<Waiting<'_>> {
+    fn enter(&self, next: Instant) -> io::Result<Waiting<'_>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if *waiting == 0 {
-            self.set(next_after(now()), TICK)?;
+            // Nothing at all would stop it.
+            let left = (next - Instant::now()).max(Duration::from_nanos(1));
+            self.set(left, TICK)?;
         }
         *waiting += 1;
         Ok(Waiting(self))
@@ -90,7 +105,7 @@ impl Timer {
 
     fn set(&self, first: Duration, every: Duration) -> io::Result<()> {
         let spec = Itimerspec { it_interval: timespec(every), it_value: timespec(first) };
-        timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &spec).map(drop)
+        timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &spec).map(drop)
     }
 }
 
@@ -105,18 +120,6 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The kernel's clock, which its timer goes by.
-fn now() -> Duration {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
-    Duration::new(tv_sec.try_into().unwrap_or_default(), tv_nsec.try_into().unwrap_or_default())
-}
-
-fn next_after(moment: Duration) -> Duration {
-    let ticks = moment.as_nanos() / TICK.as_nanos() + 1;
-    // Good for five centuries after the machine's start.
-    Duration::from_nanos((ticks * TICK.as_nanos()).try_into().unwrap_or(u64::MAX))
-}
-
 fn timespec(time: Duration) -> Timespec {
     Timespec { tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: time.subsec_nanos().into() }
 }
@@ -126,34 +129,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tick_comes_after_its_moment_however_long_the_machine_has_been_up() {
-        let years = Duration::from_hours(24 * 365 * 20);
-        for (moment, next) in [(0, 250), (249, 250), (250, 500), (251, 500)] {
-            let (moment, next) = (Duration::from_micros(moment), Duration::from_micros(next));
-            assert_eq!((next_after(moment), next_after(years + moment)), (next, years + next));
+    fn a_tick_comes_after_its_moment_however_long_the_process_has_been_up() {
+        let ticks = Ticks::new();
+        for up in [Duration::ZERO, Duration::from_hours(24 * 365 * 20)] {
+            for (moment, next) in [(0, 250), (249, 250), (250, 500), (251, 500)] {
+                let (moment, next) = (up + Duration::from_micros(moment), up + Duration::from_micros(next));
+                assert_eq!(ticks.next_after(ticks.epoch + moment), ticks.epoch + next);
+            }
         }
     }
 
     #[tokio::test]
-    async fn all_who_wait_end_at_a_tick_and_none_before_its_moment() {
-        let ticks = Ticks::default();
+    async fn all_who_wait_end_at_a_tick_after_their_moment() {
+        let ticks = Ticks::new();
         let one = async |after: u64| {
-            let (before, moment) = (now(), Instant::now() + Duration::from_micros(after));
+            let moment = Instant::now() + Duration::from_micros(after);
             ticks.after(moment).await;
-            assert!(Instant::now() >= moment, "{after}");
-            assert!(now() >= next_after(before + Duration::from_micros(after)), "{after}");
+            assert!(Instant::now() >= ticks.next_after(moment), "{after}");
         };
         for round in 0..50 {
             let waits = (0..8).map(|each| one((round * 8 + each) * 13));
             futures_util::future::join_all(waits).await;
         }
-        let Some(Ok(timer)) = ticks.0.get() else { panic!("this system has such timers") };
+        let Some(Ok(timer)) = ticks.timer.get() else { panic!("this system has such timers") };
         assert_eq!(*timer.waiting.lock().unwrap(), 0, "it stands still when nobody waits");
     }
 
     #[tokio::test]
     async fn a_system_without_such_timers_waits_all_the_same() {
-        let ticks = Ticks(OnceLock::from(Err(io::Errno::NOSYS)));
+        let ticks = Ticks { timer: OnceLock::from(Err(io::Errno::NOSYS)), ..Ticks::new() };
         let moment = Instant::now() + Duration::from_millis(2);
         ticks.after(moment).await;
         assert!(Instant::now() >= moment);
