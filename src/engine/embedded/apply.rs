@@ -4,11 +4,11 @@ use redb::StorageError;
 
 use super::{
     housekeeping::{forget_deadline, set_deadline},
-    tables::{END, Tables, count_of, item_key, key_of, value_of},
+    tables::{Tables, count_of, item_key, key_of, value_of},
 };
 use crate::{
     base::Timestamp,
-    engine::{Check, CheckId, Commit, Position, Refusal, Verdict, Write},
+    engine::{Check, CheckId, Collection, Commit, Position, Refusal, Verdict, Write},
 };
 
 /// Checks `commit` and, if every check holds, applies it. `end` is the last position given out so far.
@@ -49,16 +49,33 @@ pub(super) fn write(
     // Deadlines come last, so that it does not matter where in a commit they were asked for.
     for write in commit.writes() {
         match write {
-            Write::Expire(collection, after) => set_deadline(tables, collection, now.after(*after))?,
+            Write::Expire(collection, after) => {
+                if has_items(tables, commit, collection)? {
+                    set_deadline(tables, collection, now.after(*after))?;
+                }
+            }
             Write::Put(..) | Write::Delete(..) => {}
         }
     }
     for announcement in commit.announcements() {
         *end = next(*end, now);
         tables.outbox.insert(key_of(*end), announcement.as_slice())?;
-        tables.marks.insert(END, key_of(*end))?;
     }
     Ok(())
+}
+
+/// Whether `collection` has items now that the writes of `commit` are done.
+fn has_items(tables: &Tables<'_>, commit: &Commit, collection: &Collection) -> Result<bool, StorageError> {
+    let (mut put, mut deleted) = (false, false);
+    for write in commit.writes() {
+        match write {
+            Write::Put(item, _) => put |= item.collection == *collection,
+            Write::Delete(item) => deleted |= item.collection == *collection,
+            Write::Expire(..) => {}
+        }
+    }
+    // Mostly it is plain to see.
+    Ok((put && !deleted) || count_of(&tables.items, collection, 1)? > 0)
 }
 
 /// Whether `check` holds; if not, what was found instead.

@@ -5,46 +5,41 @@ use std::ops::ControlFlow;
 
 use redb::{ReadableTable, ReadableTableMetadata, StorageError};
 
-use super::tables::{FLOOR, PositionKey, Tables, behind, count_of, key_of, keys_of, mark, position_of};
+use super::tables::{Tables, behind, deadline_key, deadline_of, key_of, keys_of, raise_floor};
 use crate::{
     base::Timestamp,
     engine::{Collection, Position, Shard},
 };
 
-/// Sets the deadline of `collection`. An empty one has none, as a Redis key that is gone has none.
+/// Sets the deadline of `collection`, which has items.
 pub(super) fn set_deadline(
     tables: &mut Tables<'_>,
     collection: &Collection,
     due: Timestamp,
 ) -> Result<(), StorageError> {
-    forget_deadline(tables, collection)?;
-    if count_of(&tables.items, collection, 1)? > 0 {
-        let (shard, name) = (collection.shard.index(), collection.name.as_str());
-        tables.deadlines.insert((shard, name), due.as_ms())?;
-        tables.due.insert((due.as_ms(), shard, name), ())?;
+    let before = deadline_of(&tables.items, collection)?;
+    tables.items.insert(deadline_key(collection), due.as_ms().to_be_bytes().as_slice())?;
+    // A look that comes earlier finds the later deadline. Most are put off again and again, and looked at once.
+    if before.is_none_or(|before| due < before) {
+        tables.due.insert((due.as_ms(), collection.shard.index(), collection.name.as_str()), ())?;
     }
     Ok(())
 }
 
-/// Takes the deadline of `collection` away.
+/// Takes the deadline of `collection` away: an empty one has none, as a Redis key that is gone has none.
 pub(super) fn forget_deadline(tables: &mut Tables<'_>, collection: &Collection) -> Result<(), StorageError> {
-    let (shard, name) = (collection.shard.index(), collection.name.as_str());
-    let due = tables.deadlines.remove((shard, name))?.map(|due| due.value());
-    if let Some(due) = due {
-        tables.due.remove((due, shard, name))?;
-    }
-    Ok(())
+    tables.items.remove(deadline_key(collection)).map(drop)
 }
 
-/// A collection whose deadline has passed, the longest overdue first.
+/// A collection to look at, and when that was due. The longest overdue comes first.
 pub(super) fn first_due(
     due: &impl ReadableTable<(u64, u16, &'static str), ()>,
     now: Timestamp,
-) -> Result<Option<Collection>, StorageError> {
+) -> Result<Option<(Timestamp, Collection)>, StorageError> {
     let Some(entry) = due.range(..(now.as_ms().saturating_add(1), 0, ""))?.next() else { return Ok(None) };
     let (key, ()) = entry.map(|(key, value)| (key, value.value()))?;
-    let (_, shard, name) = key.value();
-    Ok(Shard::from_index(shard).map(|shard| Collection::new(shard, name)))
+    let (at, shard, name) = key.value();
+    Ok(Shard::from_index(shard).map(|shard| (Timestamp::from_ms(at), Collection::new(shard, name))))
 }
 
 /// Removes items of collections past their deadline, at most `budget` of them. `Continue` if there is more to do.
@@ -54,18 +49,32 @@ pub(super) fn purge(
     budget: usize,
 ) -> Result<ControlFlow<()>, StorageError> {
     let mut left = budget;
-    while let Some(collection) = first_due(&tables.due, now)? {
+    while let Some((at, collection)) = first_due(&tables.due, now)? {
         if left == 0 {
             return Ok(ControlFlow::Continue(()));
         }
-        let names = first_names(tables, &collection, left)?;
-        for name in &names {
-            tables.items.remove((collection.shard.index(), collection.name.as_str(), name.as_slice()))?;
+        let (shard, name) = (collection.shard.index(), collection.name.as_str());
+        let mut done = 1;
+        match deadline_of(&tables.items, &collection)? {
+            Some(later) if later > now => {
+                tables.due.insert((later.as_ms(), shard, name), ())?;
+            }
+            Some(_) => {
+                let names = first_names(tables, &collection, left)?;
+                for item in &names {
+                    tables.items.remove((shard, name, item.as_slice()))?;
+                }
+                if names.len() == left {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                forget_deadline(tables, &collection)?;
+                done += names.len();
+            }
+            // It was emptied meanwhile.
+            None => {}
         }
-        if names.len() < left {
-            forget_deadline(tables, &collection)?;
-        }
-        left -= names.len();
+        tables.due.remove((at.as_ms(), shard, name))?;
+        left = left.saturating_sub(done);
     }
     Ok(ControlFlow::Break(()))
 }
@@ -76,7 +85,7 @@ fn first_names(
     limit: usize,
 ) -> Result<Vec<Vec<u8>>, StorageError> {
     let behind = behind(collection);
-    let entries = tables.items.range(keys_of(collection, &behind))?.take(limit);
+    let entries = tables.items.range(keys_of(collection, &[], &behind))?.take(limit);
     entries.map(|entry| entry.map(|(key, _)| key.value().2.to_vec())).collect()
 }
 
@@ -87,7 +96,7 @@ pub(super) fn trim(tables: &mut Tables<'_>, through: Position) -> Result<bool, S
         last = Some(forgotten?.0.value());
     }
     let Some(last) = last else { return Ok(false) };
-    raise_floor(tables, last)?;
+    raise_floor(&mut tables.marks, last)?;
     Ok(true)
 }
 
@@ -100,13 +109,6 @@ pub(super) fn retain(tables: &mut Tables<'_>, keep: u64) -> Result<bool, Storage
         last = Some(position.value());
     }
     let Some(last) = last else { return Ok(false) };
-    raise_floor(tables, last)?;
+    raise_floor(&mut tables.marks, last)?;
     Ok(true)
-}
-
-fn raise_floor(tables: &mut Tables<'_>, last: PositionKey) -> Result<(), StorageError> {
-    if position_of(last) > mark(&tables.marks, FLOOR)? {
-        tables.marks.insert(FLOOR, last)?;
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     Embedded,
-    tables::{END, FLOOR, MARKS, OUTBOX, entries, key_of, mark},
+    tables::{MARKS, OUTBOX, end, entries, floor, key_of},
     writer::Work,
 };
 use crate::{
@@ -16,19 +16,18 @@ use crate::{
 impl EventLog for Embedded {
     async fn history(&self, after: Position, limit: usize) -> Result<History, Unavailable> {
         self.read(|snapshot| {
-            let marks = snapshot.all.open_table(MARKS)?;
-            let known = mark(&marks, FLOOR)?..=mark(&marks, END)?;
+            let (outbox, marks) = (snapshot.all.open_table(OUTBOX)?, snapshot.all.open_table(MARKS)?);
+            let known = floor(&marks)?..=end(&outbox, &marks)?;
             if after != Position::START && !known.contains(&after) {
                 return Ok(History::Expired);
             }
             let (ms, sequence) = key_of(after);
-            let outbox = snapshot.all.open_table(OUTBOX)?;
             Ok(History::Entries(entries(&outbox, (ms, sequence.saturating_add(1)), limit)?))
         })
     }
 
     async fn end(&self) -> Result<Position, Unavailable> {
-        self.read(|snapshot| Ok(mark(&snapshot.all.open_table(MARKS)?, END)?))
+        self.read(|snapshot| Ok(end(&snapshot.all.open_table(OUTBOX)?, &snapshot.all.open_table(MARKS)?)?))
     }
 
     async fn grown(&self, position: Position) {

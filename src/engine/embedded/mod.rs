@@ -10,7 +10,6 @@ mod walk;
 mod writer;
 
 use std::{
-    ops::Bound,
     path::Path,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
@@ -25,7 +24,7 @@ use tokio::{
 
 pub use disk::OpenError;
 use disk::{Disk, Snapshot};
-use tables::{OUTBOX, behind, count_of, entries, keys_of, value_of};
+use tables::{Key, OUTBOX, behind, count_of, entries, keys_of, value_of};
 use writer::{Job, Work, Writer};
 
 use super::{
@@ -168,15 +167,9 @@ fn page(
     limit: usize,
 ) -> Result<Page, redb::Error> {
     let behind = behind(collection);
-    let all = keys_of(collection, &behind);
-    let start = match from {
-        Some(Cursor(last)) => {
-            Bound::Excluded((collection.shard.index(), collection.name.as_str(), &last[..]))
-        }
-        None => Bound::Included(all.start),
-    };
+    let after = from.map_or(&[][..], |Cursor(last)| last);
     let mut page = Page::default();
-    for entry in snapshot.items.range::<(u16, &str, &[u8])>((start, Bound::Excluded(all.end)))? {
+    for entry in snapshot.items.range::<Key<'_>>(keys_of(collection, after, &behind))? {
         if page.items.len() == limit {
             page.next = page.items.last().map(|(last, _)| Cursor(last.clone()));
             break;

@@ -1,36 +1,37 @@
 //! What lies where in the file, and the small steps that writer and readers share.
 
-use std::ops::Range;
+use std::ops::Bound;
 
 use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
 
-use crate::engine::{Collection, Entry, Item, Position};
+use crate::{
+    base::Timestamp,
+    engine::{Collection, Entry, Item, Position},
+};
 
 /// Shard, collection, item: items of one collection lie together, in the order of their names.
 pub(super) type ItemKey = (u16, &'static str, &'static [u8]);
+/// The same, of some collection.
+pub(super) type Key<'k> = (u16, &'k str, &'k [u8]);
 /// Milliseconds and sequence of a [`Position`].
 pub(super) type PositionKey = (u64, u64);
 
-/// Every value.
+/// Every value. Under the empty name, which no item has, lies when the collection may be thrown away, if it may:
+/// milliseconds in eight bytes. So a deadline is on a page that is written anyway.
 pub(super) const ITEMS: TableDefinition<'_, ItemKey, &[u8]> = TableDefinition::new("items");
-/// When a collection may be thrown away, for those that may.
-pub(super) const DEADLINES: TableDefinition<'_, (u16, &str), u64> = TableDefinition::new("deadlines");
-/// The same in order of time.
+/// When to look whether a collection may be thrown away: at its deadline, or before.
 pub(super) const DUE: TableDefinition<'_, (u64, u16, &str), ()> = TableDefinition::new("due");
 /// Announcements.
 pub(super) const OUTBOX: TableDefinition<'_, PositionKey, &[u8]> = TableDefinition::new("outbox");
-/// Two positions: [`END`] and [`FLOOR`].
+/// One position: [`FLOOR`].
 pub(super) const MARKS: TableDefinition<'_, &str, PositionKey> = TableDefinition::new("marks");
 
-/// The last position given out.
-pub(super) const END: &str = "end";
 /// The last position forgotten.
-pub(super) const FLOOR: &str = "floor";
+const FLOOR: &str = "floor";
 
 /// All tables of one write transaction.
 pub(super) struct Tables<'txn> {
     pub(super) items: Table<'txn, ItemKey, &'static [u8]>,
-    pub(super) deadlines: Table<'txn, (u16, &'static str), u64>,
     pub(super) due: Table<'txn, (u64, u16, &'static str), ()>,
     pub(super) outbox: Table<'txn, PositionKey, &'static [u8]>,
     pub(super) marks: Table<'txn, &'static str, PositionKey>,
@@ -41,7 +42,6 @@ impl<'txn> Tables<'txn> {
     pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, TableError> {
         Ok(Self {
             items: transaction.open_table(ITEMS)?,
-            deadlines: transaction.open_table(DEADLINES)?,
             due: transaction.open_table(DUE)?,
             outbox: transaction.open_table(OUTBOX)?,
             marks: transaction.open_table(MARKS)?,
@@ -65,7 +65,7 @@ pub(super) fn count_of(
 ) -> Result<u64, StorageError> {
     let mut count = 0;
     let behind = behind(collection);
-    for entry in items.range(keys_of(collection, &behind))? {
+    for entry in items.range::<Key<'_>>(keys_of(collection, &[], &behind))? {
         if count == most {
             break;
         }
@@ -76,14 +76,34 @@ pub(super) fn count_of(
 }
 
 /// The key of `item`.
-pub(super) fn item_key(item: &Item) -> (u16, &str, &[u8]) {
+pub(super) fn item_key(item: &Item) -> Key<'_> {
     (item.collection.shard.index(), &item.collection.name, &item.name)
 }
 
-/// The keys of all items of `collection`; `behind` is the name [`behind`] it.
-pub(super) fn keys_of<'k>(collection: &'k Collection, behind: &'k str) -> Range<(u16, &'k str, &'k [u8])> {
+/// Where the deadline of `collection` lies.
+pub(super) fn deadline_key(collection: &Collection) -> Key<'_> {
+    (collection.shard.index(), &collection.name, &[])
+}
+
+/// The deadline of `collection`.
+pub(super) fn deadline_of(
+    items: &impl ReadableTable<ItemKey, &'static [u8]>,
+    collection: &Collection,
+) -> Result<Option<Timestamp>, StorageError> {
+    let stored = items.get(deadline_key(collection))?;
+    let ms = stored.and_then(|ms| ms.value().try_into().ok()).map(u64::from_be_bytes);
+    Ok(ms.map(Timestamp::from_ms))
+}
+
+/// The keys of the items of `collection` behind the one called `after`: of all, where that is empty. `behind` is the name
+/// [`behind`] it.
+pub(super) fn keys_of<'k>(
+    collection: &'k Collection,
+    after: &'k [u8],
+    behind: &'k str,
+) -> (Bound<Key<'k>>, Bound<Key<'k>>) {
     let shard = collection.shard.index();
-    (shard, collection.name.as_str(), [].as_slice())..(shard, behind, [].as_slice())
+    (Bound::Excluded((shard, &collection.name, after)), Bound::Excluded((shard, behind, &[])))
 }
 
 /// The first collection name after that of `collection`, whether or not there is one.
@@ -101,12 +121,31 @@ pub(super) const fn position_of((ms, sequence): (u64, u64)) -> Position {
     Position { ms, sequence }
 }
 
-/// The mark `name`.
-pub(super) fn mark(
+/// The last position forgotten.
+pub(super) fn floor(marks: &impl ReadableTable<&'static str, PositionKey>) -> Result<Position, StorageError> {
+    Ok(marks.get(FLOOR)?.map_or(Position::START, |mark| position_of(mark.value())))
+}
+
+/// Notes the last position forgotten.
+pub(super) fn raise_floor(
+    marks: &mut Table<'_, &'static str, PositionKey>,
+    last: PositionKey,
+) -> Result<(), StorageError> {
+    if position_of(last) > floor(marks)? {
+        marks.insert(FLOOR, last)?;
+    }
+    Ok(())
+}
+
+/// The last position given out: of the newest announcement, or of the last forgotten where none is left.
+pub(super) fn end(
+    outbox: &impl ReadableTable<PositionKey, &'static [u8]>,
     marks: &impl ReadableTable<&'static str, PositionKey>,
-    name: &str,
 ) -> Result<Position, StorageError> {
-    Ok(marks.get(name)?.map_or(Position::START, |mark| position_of(mark.value())))
+    match outbox.last()? {
+        Some((last, _)) => Ok(position_of(last.value())),
+        None => floor(marks),
+    }
 }
 
 /// At most `limit` entries from `from` on; `from` itself is included.

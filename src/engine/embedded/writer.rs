@@ -16,9 +16,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     apply::{apply, write},
-    disk::Disk,
+    disk::{Disk, Snapshot},
     housekeeping,
-    tables::{DUE, END, MARKS, Tables, mark},
+    tables::{self, DUE, MARKS, OUTBOX, Tables},
 };
 use crate::{
     base::{Unavailable, World},
@@ -80,7 +80,9 @@ pub(super) struct Writer {
 impl Writer {
     /// Goes on from where the file ends.
     pub(super) fn new(disk: Arc<Disk>, world: World) -> Result<Self, redb::Error> {
-        let end = disk.read(|snapshot| Ok(mark(&snapshot.all.open_table(MARKS)?, END)?))?;
+        let end = disk.read(|Snapshot { all, .. }| {
+            Ok(tables::end(&all.open_table(OUTBOX)?, &all.open_table(MARKS)?)?)
+        })?;
         let grown = watch::Sender::new(end);
         Ok(Self {
             disk,
