@@ -18,7 +18,7 @@ use authsession::{
 
 use crate::{
     child::Committer,
-    fixture::{SetClock, collection, shard},
+    fixture::{SetClock, collection, shard, until},
 };
 
 const FILE: &str = "authsession.redb";
@@ -51,6 +51,26 @@ async fn everything_is_there_after_reopening() {
     assert_eq!(after.pending(outbox, 10).await.unwrap(), pending[1..]);
     put(&after, "three").await;
     assert!(after.end().await.unwrap() > pending[1].position);
+}
+
+#[tokio::test]
+async fn a_deadline_that_was_put_off_comes_when_it_says() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let store = Embedded::open(dir.path(), clock.world()).unwrap();
+    let (a, b) = (collection("a:x"), collection("a:y"));
+    for (collection, minutes) in [(&a, 1), (&b, 1), (&a, 60)] {
+        let mut commit = Commit::on(collection.shard);
+        commit.put(collection.item("one"), b"1".into());
+        commit.expire(collection.clone(), Duration::from_mins(minutes));
+        store.commit(commit).await.unwrap();
+    }
+    let count = async |collection| store.count(collection).await.unwrap();
+    clock.forward(Duration::from_mins(2));
+    // It was looked at before the other one: its name comes first.
+    until("the other one is gone", async || count(&b).await == 0).await;
+    assert_eq!(count(&a).await, 1);
+    clock.forward(Duration::from_hours(1));
+    until("its time has come", async || count(&a).await == 0).await;
 }
 
 async fn put_provisionally(store: &Embedded) {
