@@ -6,6 +6,7 @@ use std::{io, sync::Arc};
 use redis::{Cmd, RedisResult, Value, cmd, from_redis_value};
 use tokio::{
     sync::{mpsc, oneshot},
+    task::yield_now,
     time::{Instant, timeout_at},
 };
 
@@ -79,7 +80,14 @@ struct Batches {
 impl Batches {
     async fn run(self, mut jobs: mpsc::Receiver<Job>) {
         let mut batch = Vec::with_capacity(BATCH);
-        while jobs.recv_many(&mut batch, BATCH).await > 0 {
+        while let Some(first) = jobs.recv().await {
+            batch.push(first);
+            gathered(&jobs).await;
+            while batch.len() < BATCH
+                && let Ok(job) = jobs.try_recv()
+            {
+                batch.push(job);
+            }
             // Who has given up would not learn that it happened after all.
             batch.retain(|job| !job.reply.is_closed());
             if !batch.is_empty() {
@@ -180,6 +188,19 @@ impl Batches {
             return Err(failed(&format!("only {acknowledged} replicas have the commit")));
         }
         Ok(())
+    }
+}
+
+/// Lets everybody go on who can, as long as more jobs come of it: a `WAIT` costs master and replica the same for one as
+/// for many.
+async fn gathered(jobs: &mpsc::Receiver<Job>) {
+    let mut seen = 0;
+    loop {
+        yield_now().await;
+        if jobs.len() <= seen || jobs.len() >= BATCH {
+            return;
+        }
+        seen = jobs.len();
     }
 }
 
