@@ -28,7 +28,7 @@ pub(super) struct Pace {
 impl Pace {
     /// Takes deliveries to last as long as `assumed` until it has seen one.
     pub(super) fn new(assumed: Duration) -> Self {
-        Self { assumed, recent: Mutex::default(), ticks: Ticks::new() }
+        Self { assumed, recent: Mutex::default(), ticks: Ticks::default() }
     }
 
     /// Remembers a delivery that has just succeeded. Returns at the next tick: those that only wait are woken by it, always

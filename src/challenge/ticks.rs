@@ -1,9 +1,14 @@
 //! The moments at which answers end: four in a millisecond, the same for all who wait. The runtime's own timer knows
 //! whole milliseconds only, which is more than a send takes. Start with [`Ticks::after`].
+//!
+//! Everybody is woken once, at his tick and by the same hand, however long he has waited: on a busy machine whoever is
+//! woken more often, or not at all, would be early by milliseconds.
 
 use std::{
+    collections::BTreeMap,
+    mem,
     os::fd::OwnedFd,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,107 +21,117 @@ use rustix::{
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
+    sync::{OnceCell, oneshot},
     time::{Instant, sleep_until},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 /// From one tick to the next.
 const TICK: Duration = Duration::from_micros(250);
 
-/// What is further away than this is slept away with the runtime's timer first: it wakes nobody in between, but may be
-/// late by a millisecond or two.
-const NEAR: Duration = Duration::from_millis(3);
+/// Ticks of one clock.
+#[derive(Default)]
+pub(super) struct Ticks(OnceCell<Clock>);
 
-/// Ticks of one clock, which stands still while nobody waits.
-pub(super) struct Ticks {
-    /// The first.
-    epoch: Instant,
-    timer: OnceLock<io::Result<Timer>>,
+struct Clock {
+    timer: Arc<Timer>,
+    #[expect(dead_code, reason = "ends with the clock")]
+    work: AbortOnDropHandle<()>,
 }
 
-/// The kernel's timer, running as long as anybody waits for it.
+/// The kernel's timer, set for the next tick that somebody waits for.
 struct Timer {
+    /// The first tick.
+    epoch: Instant,
     fd: AsyncFd<OwnedFd>,
-    waiting: Mutex<usize>,
+    waiting: Mutex<Waiting>,
 }
 
-/// Somebody waits. Dropped, he does no more.
-struct Waiting<'a>(&'a Timer);
+type Waiting = BTreeMap<Instant, Vec<oneshot::Sender<()>>>;
 
 impl Ticks {
-    pub(super) fn new() -> Self {
-        Self { epoch: Instant::now(), timer: OnceLock::new() }
-    }
-
     /// Returns at the first tick after `moment`; at the next one where `moment` has passed.
     pub(super) async fn after(&self, moment: Instant) {
-        let tick = self.next_after(moment.max(Instant::now()));
-        if tick - Instant::now() > NEAR {
-            sleep_until(tick - NEAR).await;
+        let clock = self.0.get_or_try_init(async || Clock::start()).await;
+        match clock.and_then(|clock| clock.timer.ring_after(moment)) {
+            // Fails only where the runtime is being torn down.
+            Ok(tick) => drop(tick.await),
+            // A system without such timers, or with none left just now: the runtime's, then.
+            Err(_) => sleep_until(moment.max(Instant::now())).await,
         }
-        let waited = match self.timer.get_or_init(Timer::open) {
-            Ok(timer) => timer.wait(tick, self.next_after(Instant::now())).await,
-            Err(error) => Err(*error),
-        };
-        if waited.is_err() {
-            // A system without such timers, or with none left: the runtime's, then.
-            sleep_until(tick).await;
-        }
-    }
-
-    fn next_after(&self, moment: Instant) -> Instant {
-        let ticks = (moment - self.epoch).as_nanos() / TICK.as_nanos() + 1;
-        // Good for five centuries of one process.
-        self.epoch + Duration::from_nanos((ticks * TICK.as_nanos()).try_into().unwrap_or(u64::MAX))
     }
 }
 
-impl Timer {
-    fn open() -> io::Result<Self> {
+impl Clock {
+    /// Must be inside a Tokio runtime.
+    fn start() -> io::Result<Self> {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         #[expect(
             deprecated,
             reason = "its successor leaves to an unsafe block what an owned descriptor sees to: that it stays open"
         )]
         let fd = AsyncFd::with_interest(fd, Interest::READABLE).map_err(|_| io::Errno::IO)?;
-        Ok(Self { fd, waiting: Mutex::default() })
-    }
-
-    /// Returns at `tick`. Where nobody else waits, the timer starts, with the tick that is `next`.
-    async fn wait(&self, tick: Instant, next: Instant) -> io::Result<()> {
-        let _waiting = self.enter(next)?;
-        while Instant::now() < tick {
-            let mut ready = self.fd.readable().await.map_err(|_| io::Errno::IO)?;
-            // How many ticks it tells does not matter, the clock does; and somebody else may have heard it first.
-            let _ = ready.try_io(|fd| Ok(read(fd, &mut [0; 8])?));
-        }
-        Ok(())
-    }
-
-    fn enter(&self, next: Instant) -> io::Result<Waiting<'_>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if *waiting == 0 {
-            // Nothing at all would stop it.
-            let left = (next - Instant::now()).max(Duration::from_nanos(1));
-            self.set(left, TICK)?;
-        }
-        *waiting += 1;
-        Ok(Waiting(self))
-    }
-
-    fn set(&self, first: Duration, every: Duration) -> io::Result<()> {
-        let spec = Itimerspec { it_interval: timespec(every), it_value: timespec(first) };
-        timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &spec).map(drop)
+        let timer = Arc::new(Timer { epoch: Instant::now(), fd, waiting: Mutex::default() });
+        let work = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&timer).run()));
+        Ok(Self { timer, work })
     }
 }
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        *waiting -= 1;
-        if *waiting == 0 {
-            // Where this fails it ticks on, and nobody hears it.
-            let _ = self.0.set(Duration::ZERO, Duration::ZERO);
+impl Timer {
+    async fn run(self: Arc<Self>) {
+        while let Ok(mut ready) = self.fd.readable().await {
+            // How often it has rung does not matter, the clock tells who is due.
+            let _ = read(self.fd.get_ref(), &mut [0; 8]);
+            ready.clear_ready();
+            self.wake();
         }
+    }
+
+    /// Wakes those whose tick has come.
+    fn wake(&self) {
+        let mut waiting = self.waiting();
+        let later = waiting.split_off(&(Instant::now() + Duration::from_nanos(1)));
+        let mut due = mem::replace(&mut *waiting, later);
+        if let Some((next, _)) = waiting.first_key_value()
+            && self.set(*next).is_err()
+        {
+            // Rather too early than never.
+            due.append(&mut waiting);
+        }
+        drop(waiting);
+        for somebody in due.into_values().flatten() {
+            // He may have given up.
+            let _ = somebody.send(());
+        }
+    }
+
+    /// Heard from at the first tick after `moment` and after now.
+    fn ring_after(&self, moment: Instant) -> io::Result<oneshot::Receiver<()>> {
+        let (somebody, woken) = oneshot::channel();
+        let mut waiting = self.waiting();
+        let tick = self.tick_after(moment.max(Instant::now()));
+        if waiting.first_key_value().is_none_or(|(first, _)| tick < *first) {
+            self.set(tick)?;
+        }
+        waiting.entry(tick).or_default().push(somebody);
+        Ok(woken)
+    }
+
+    fn tick_after(&self, moment: Instant) -> Instant {
+        let ticks = (moment - self.epoch).as_nanos() / TICK.as_nanos() + 1;
+        // Good for five centuries of one process.
+        self.epoch + Duration::from_nanos((ticks * TICK.as_nanos()).try_into().unwrap_or(u64::MAX))
+    }
+
+    fn set(&self, tick: Instant) -> io::Result<()> {
+        // Nothing at all would stop it.
+        let left = (tick - Instant::now()).max(Duration::from_nanos(1));
+        let spec = Itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(left) };
+        timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &spec).map(drop)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,40 +141,43 @@ fn timespec(time: Duration) -> Timespec {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::join_all;
+
     use super::*;
 
-    #[test]
-    fn a_tick_comes_after_its_moment_however_long_the_process_has_been_up() {
-        let ticks = Ticks::new();
+    #[tokio::test]
+    async fn a_tick_comes_after_its_moment_however_long_the_process_has_been_up() {
+        let Clock { timer, .. } = Clock::start().unwrap();
         for up in [Duration::ZERO, Duration::from_hours(24 * 365 * 20)] {
             for (moment, next) in [(0, 250), (249, 250), (250, 500), (251, 500)] {
                 let (moment, next) = (up + Duration::from_micros(moment), up + Duration::from_micros(next));
-                assert_eq!(ticks.next_after(ticks.epoch + moment), ticks.epoch + next);
+                assert_eq!(timer.tick_after(timer.epoch + moment), timer.epoch + next);
             }
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn all_who_wait_end_at_a_tick_after_their_moment() {
-        let ticks = Ticks::new();
+        let ticks = Ticks::default();
         let one = async |after: u64| {
             let moment = Instant::now() + Duration::from_micros(after);
             ticks.after(moment).await;
-            assert!(Instant::now() >= ticks.next_after(moment), "{after}");
+            let timer = &ticks.0.get().unwrap().timer;
+            assert!(Instant::now() >= timer.tick_after(moment), "{after}");
         };
         for round in 0..50 {
-            let waits = (0..8).map(|each| one((round * 8 + each) * 13));
-            futures_util::future::join_all(waits).await;
+            // The last first, so that the timer is set for each anew.
+            join_all((0..8).rev().map(|each| one((round * 8 + each) * 130))).await;
         }
-        let Some(Ok(timer)) = ticks.timer.get() else { panic!("this system has such timers") };
-        assert_eq!(*timer.waiting.lock().unwrap(), 0, "it stands still when nobody waits");
+        assert!(ticks.0.get().unwrap().timer.waiting().is_empty(), "nobody is left behind");
     }
 
     #[tokio::test]
-    async fn a_system_without_such_timers_waits_all_the_same() {
-        let ticks = Ticks { timer: OnceLock::from(Err(io::Errno::NOSYS)), ..Ticks::new() };
-        let moment = Instant::now() + Duration::from_millis(2);
-        ticks.after(moment).await;
-        assert!(Instant::now() >= moment);
+    async fn whoever_gives_up_holds_nobody_up() {
+        let ticks = Ticks::default();
+        let soon = Instant::now() + Duration::from_millis(1);
+        drop(tokio::time::timeout(Duration::from_nanos(1), ticks.after(soon)).await);
+        ticks.after(soon + Duration::from_millis(1)).await;
+        assert!(ticks.0.get().unwrap().timer.waiting().is_empty());
     }
 }

@@ -92,7 +92,7 @@ impl Collection {
 pub struct Item {
     /// The collection it is in.
     pub collection: Collection,
-    /// Its name there: a few bytes of any kind, at least one.
+    /// Its name there: a few bytes of any kind, at least one. (The embedded store keeps something of its own under none.)
     pub name: Vec<u8>,
 }
 

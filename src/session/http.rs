@@ -175,7 +175,7 @@ impl BlockUserRequest {
     }
 }
 
-/// Written as it is read, field by field, without texts in between: lists are long.
+/// What every session has is written as it is read, without texts in between: lists are long.
 #[derive(Serialize)]
 struct SessionDto<'a> {
     #[serde(serialize_with = "text")]

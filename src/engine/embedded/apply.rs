@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     base::Timestamp,
-    engine::{Check, CheckId, Collection, Commit, Position, Refusal, Verdict, Write},
+    engine::{Check, CheckId, Commit, Position, Refusal, Verdict, Write},
 };
 
 /// Checks `commit` and, if every check holds, applies it. `end` is the last position given out so far.
@@ -50,7 +50,7 @@ pub(super) fn write(
     for write in commit.writes() {
         match write {
             Write::Expire(collection, after) => {
-                if has_items(tables, commit, collection)? {
+                if count_of(&tables.items, collection, 1)? > 0 {
                     set_deadline(tables, collection, now.after(*after))?;
                 }
             }
@@ -62,20 +62,6 @@ pub(super) fn write(
         tables.outbox.insert(key_of(*end), announcement.as_slice())?;
     }
     Ok(())
-}
-
-/// Whether `collection` has items now that the writes of `commit` are done.
-fn has_items(tables: &Tables<'_>, commit: &Commit, collection: &Collection) -> Result<bool, StorageError> {
-    let (mut put, mut deleted) = (false, false);
-    for write in commit.writes() {
-        match write {
-            Write::Put(item, _) => put |= item.collection == *collection,
-            Write::Delete(item) => deleted |= item.collection == *collection,
-            Write::Expire(..) => {}
-        }
-    }
-    // Mostly it is plain to see.
-    Ok((put && !deleted) || count_of(&tables.items, collection, 1)? > 0)
 }
 
 /// Whether `check` holds; if not, what was found instead.

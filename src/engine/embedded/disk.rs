@@ -1,7 +1,7 @@
 //! The open file. After a failed write redb refuses everything until the file is opened anew: the writer does that
 //! once the cause (a full disk, say) may be gone, while readers get errors.
 //!
-//! Readers share a snapshot until something is written: to make one takes longer than to read from it.
+//! Readers share a snapshot until the writer comes by: to make one takes longer than to read from it.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -13,7 +13,7 @@ use std::{
 
 use redb::{Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
-use super::tables::{ITEMS, ItemKey, MARKS, Tables};
+use super::tables::{DEADLINES_BEFORE, ITEMS, ItemKey, MARKS, Tables};
 
 const FILE: &str = "authsession.redb";
 /// What redb may keep in memory; the operating system caches the file besides.
@@ -133,10 +133,47 @@ fn open(path: &Path) -> Result<Open, redb::Error> {
             .create(path)
     };
     let database = create()?;
-    if database.begin_read()?.open_table(MARKS).is_err() {
+    let before = database.begin_read()?;
+    let deadlines = before.open_table(DEADLINES_BEFORE).ok();
+    if deadlines.is_some() || before.open_table(MARKS).is_err() {
         let transaction = database.begin_write()?;
-        Tables::open(&transaction)?;
+        Tables::open(&transaction)?.take_over(deadlines.as_ref())?;
+        transaction.delete_table(DEADLINES_BEFORE)?;
         transaction.commit()?;
     }
     Ok(Open { snapshot: RwLock::new(None), database })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::Timestamp,
+        engine::{
+            Collection, Shard,
+            embedded::tables::{count_of, deadline_of, item_key},
+        },
+    };
+
+    #[test]
+    fn a_file_of_before_keeps_its_deadlines() {
+        let dir = tempfile::tempdir().unwrap();
+        let collection = Collection::new(Shard::from_index(3).unwrap(), "c:x");
+        let item = collection.item("one");
+        let file = Database::create(dir.path().join(FILE)).unwrap();
+        let transaction = file.begin_write().unwrap();
+        Tables::open(&transaction).unwrap().items.insert(item_key(&item), b"1".as_slice()).unwrap();
+        transaction.open_table(DEADLINES_BEFORE).unwrap().insert((3, "c:x"), 77).unwrap();
+        transaction.commit().unwrap();
+        drop(file);
+        for _start in 0..2 {
+            let disk = Disk::open(dir.path()).unwrap();
+            let read =
+                |look: fn(&Snapshot, &Collection) -> _| disk.read(|all| look(all, &collection)).unwrap();
+            let due = read(|all, collection| Ok(deadline_of(&all.items, collection)?.map(Timestamp::as_ms)));
+            assert_eq!(due, Some(77));
+            assert_eq!(read(|all, collection| Ok(Some(count_of(&all.items, collection, 9)?))), Some(1));
+            assert!(disk.read(|all| Ok(all.all.open_table(DEADLINES_BEFORE)?)).is_err());
+        }
+    }
 }

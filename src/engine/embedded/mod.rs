@@ -1,4 +1,4 @@
-//! The embedded store: one file, one writer thread, readers that never wait for it. It is the product's default
+//! The embedded store: one file, one writer thread, readers that do not wait for its work. It is the product's default
 //! store, and does what Redis does: `tests/engines/` runs the same cases on both. Start with [`Embedded::open`].
 
 mod apply;

@@ -2,7 +2,9 @@
 
 use std::ops::Bound;
 
-use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadOnlyTable, ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction,
+};
 
 use crate::{
     base::Timestamp,
@@ -19,12 +21,16 @@ pub(super) type PositionKey = (u64, u64);
 /// Every value. Under the empty name, which no item has, lies when the collection may be thrown away, if it may:
 /// milliseconds in eight bytes. So a deadline is on a page that is written anyway.
 pub(super) const ITEMS: TableDefinition<'_, ItemKey, &[u8]> = TableDefinition::new("items");
-/// When to look whether a collection may be thrown away: at its deadline, or before.
+/// When to look whether a collection may be thrown away: at its deadline or before, and at times that are no deadline
+/// any more.
 pub(super) const DUE: TableDefinition<'_, (u64, u16, &str), ()> = TableDefinition::new("due");
 /// Announcements.
 pub(super) const OUTBOX: TableDefinition<'_, PositionKey, &[u8]> = TableDefinition::new("outbox");
 /// One position: [`FLOOR`].
 pub(super) const MARKS: TableDefinition<'_, &str, PositionKey> = TableDefinition::new("marks");
+
+/// Where files of before have their deadlines.
+pub(super) const DEADLINES_BEFORE: TableDefinition<'_, (u16, &str), u64> = TableDefinition::new("deadlines");
 
 /// The last position forgotten.
 const FLOOR: &str = "floor";
@@ -46,6 +52,21 @@ impl<'txn> Tables<'txn> {
             outbox: transaction.open_table(OUTBOX)?,
             marks: transaction.open_table(MARKS)?,
         })
+    }
+}
+
+impl Tables<'_> {
+    /// Puts `deadlines`, those of a file of before, where they belong. Such a file has looked at them at their very time.
+    pub(super) fn take_over(
+        mut self,
+        deadlines: Option<&ReadOnlyTable<(u16, &'static str), u64>>,
+    ) -> Result<(), StorageError> {
+        for deadline in deadlines.map(ReadableTable::iter).transpose()?.into_iter().flatten() {
+            let (place, due) = deadline?;
+            let (shard, name) = place.value();
+            self.items.insert((shard, name, [].as_slice()), due.value().to_be_bytes().as_slice())?;
+        }
+        Ok(())
     }
 }
 
@@ -126,15 +147,12 @@ pub(super) fn floor(marks: &impl ReadableTable<&'static str, PositionKey>) -> Re
     Ok(marks.get(FLOOR)?.map_or(Position::START, |mark| position_of(mark.value())))
 }
 
-/// Notes the last position forgotten.
+/// Notes the last position forgotten: all that is forgotten lies above what was before.
 pub(super) fn raise_floor(
     marks: &mut Table<'_, &'static str, PositionKey>,
     last: PositionKey,
 ) -> Result<(), StorageError> {
-    if position_of(last) > floor(marks)? {
-        marks.insert(FLOOR, last)?;
-    }
-    Ok(())
+    marks.insert(FLOOR, last).map(drop)
 }
 
 /// The last position given out: of the newest announcement, or of the last forgotten where none is left.

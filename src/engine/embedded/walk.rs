@@ -3,7 +3,7 @@
 
 use redb::ReadOnlyTable;
 
-use super::tables::{ItemKey, behind};
+use super::tables::{ItemKey, Key, behind};
 use crate::{
     base::Unavailable,
     engine::{Collection, Collections, Cursor, Shard},
@@ -59,7 +59,7 @@ fn next(
 ) -> Result<Option<Collection>, redb::Error> {
     let name = after.map_or_else(|| prefix.to_owned(), |name| behind(&Collection::new(shard, name)));
     let from = (shard.index(), name.as_str(), [].as_slice());
-    let Some(entry) = items.range::<(u16, &str, &[u8])>(from..)?.next() else { return Ok(None) };
+    let Some(entry) = items.range::<Key<'_>>(from..)?.next() else { return Ok(None) };
     let (key, _) = entry?;
     let (found_in, name, _) = key.value();
     let ours = found_in == shard.index() && name.starts_with(prefix);

@@ -19,6 +19,8 @@ use super::{
 
 /// How many jobs share a `WAIT` at most.
 const BATCH: usize = 128;
+/// How often the others are let on before a batch goes out, at most.
+const ROUNDS: usize = 4;
 
 /// One answer a call, each with its own error.
 pub(super) type Answers = Vec<RedisResult<Value>>;
@@ -191,16 +193,15 @@ impl Batches {
     }
 }
 
-/// Lets everybody go on who can, as long as more jobs come of it: a `WAIT` costs master and replica the same for one as
-/// for many.
+/// Lets everybody go on who can, while more jobs come of it: a `WAIT` costs master and replica the same for one as for
+/// many.
 async fn gathered(jobs: &mpsc::Receiver<Job>) {
-    let mut seen = 0;
-    loop {
+    for _ in 0..ROUNDS {
+        let before = jobs.len();
         yield_now().await;
-        if jobs.len() <= seen || jobs.len() >= BATCH {
+        if jobs.len() == before {
             return;
         }
-        seen = jobs.len();
     }
 }
 
