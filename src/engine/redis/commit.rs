@@ -65,13 +65,16 @@ impl<'c> Steps<'c> {
                 Write::Expire(..) => {}
             }
         }
-        // Deadlines come last: Redis would forget one set on a collection that has no items yet.
-        for write in commit.writes() {
+        // Deadlines come last: Redis would forget one set on a collection that has no items yet. Only the last word is
+        // said: a collection that were to live for a moment could be gone before the next word.
+        let mut writes = commit.writes();
+        while let [write, rest @ ..] = writes {
+            writes = rest;
             match write {
-                Write::Expire(collection, after) => {
+                Write::Expire(collection, after) if !rest.iter().any(|later| expires(later, collection)) => {
                     steps.on_collection("x", collection, milliseconds(*after));
                 }
-                Write::Put(..) | Write::Delete(..) => {}
+                Write::Expire(..) | Write::Put(..) | Write::Delete(..) => {}
             }
         }
         steps
@@ -130,6 +133,30 @@ pub(super) fn verdict(
     }
 }
 
+fn expires(write: &Write, collection: &Collection) -> bool {
+    matches!(write, Write::Expire(expired, _) if expired == collection)
+}
+
 fn milliseconds(after: Duration) -> u64 {
     u64::try_from(after.as_millis()).unwrap_or(LONGEST_EXPIRY_MS).clamp(1, LONGEST_EXPIRY_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Shard;
+
+    #[test]
+    fn only_the_last_word_on_expiry_is_said() {
+        let shard = Shard::from_index(0).unwrap();
+        let (a, b) = (Collection::new(shard, "a"), Collection::new(shard, "b"));
+        let mut commit = Commit::on(shard);
+        for (collection, ms) in [(&a, 1), (&b, 2), (&a, 3)] {
+            commit.expire(collection.clone(), Duration::from_millis(ms));
+        }
+        let Steps { args, collections } = Steps::of(&commit);
+        let said: Vec<String> = args.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        assert_eq!(said, ["x", "2", "2", "x", "3", "3"]);
+        assert_eq!(collections, [&b, &a]);
+    }
 }
