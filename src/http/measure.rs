@@ -51,7 +51,7 @@ impl Durations {
 pub(super) struct OfOperation {
     all: Histogram<f64>,
     route: Route,
-    /// Where requests are counted that went well: most do, and looking it up for each would cost as much as all the rest.
+    /// Where requests are counted that went well: most do, and to look it up for each would cost more than to count them.
     usual: OnceLock<BoundHistogram<f64>>,
 }
 
